@@ -47,7 +47,7 @@ fn loopback(text: &str) -> Result<SocketAddr, String> {
 
 pub(super) fn run(arguments: ConsoleArgs, output: &mut Output) -> Result<(), Failure> {
     harden()?;
-    run_on(None, async {
+    run_on(None, async move {
         let stop = terminated()?;
         let client = arguments.client.as_operator().connect().await?;
         let bound = TcpListener::bind(arguments.listen).await;

@@ -127,14 +127,14 @@ async function aConnectionIsDisabledByKeysOnly() {
   await page.keyboard.press("Enter");
   await heading("Disable: a trial");
   await page.getByText("1 would change").waitFor();
-  await tabTo("Disable all 1 of the selection");
+  await tabTo("Disable this connection");
   await page.keyboard.press("Enter");
   await heading("Disable");
   await page.getByText("1 changed").waitFor();
   await page.locator("tbody a").first().click();
   await page.getByText("disabled", { exact: true }).first().waitFor();
   await page.getByRole("button", { name: "Enable…" }).click();
-  await page.getByRole("button", { name: "Enable all 1 of the selection" }).click();
+  await page.getByRole("button", { name: "Enable this connection" }).click();
   await page.getByText("1 changed").waitFor();
 }
 

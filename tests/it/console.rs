@@ -101,7 +101,7 @@ impl Console {
     /// Sends a form as a page of the console does.
     async fn post(&self, path: &str, pairs: &[(&str, &str)]) -> Seen {
         let key = self.get("/end").await.hidden("form_key");
-        let form = form(&[&[("form_key", key.as_str())], pairs].concat());
+        let form = form(&[&[("form_key", key.as_str())][..], pairs].concat());
         seen(self.form(path, form).header(ORIGIN, format!("http://{}", self.authority))).await
     }
 

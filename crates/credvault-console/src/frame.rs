@@ -157,7 +157,7 @@ fn news(name: &str) -> &'static str {
     match name {
         "suspended" => "The tenant is suspended: the vault refuses its calls. Nothing was deleted.",
         "resumed" => "The vault serves the tenant again.",
-        "rotation" => "The rotation has begun. It goes on without this page.",
+        "rotation" => "The rotation has begun. It does not need this page.",
         "app" => "The app is stored.",
         "retried" => "The event is sent again, at once.",
         "delivered" => "The endpoint answered the test event with success.",
@@ -180,7 +180,7 @@ impl IntoResponse for Refusal {
     }
 }
 
-/// A list that goes on: how to get to the next page and back to the first one. `seen` counts what earlier pages had.
+/// A list of several pages: how to get to the next page and back to the first one. `seen` counts what earlier pages had.
 pub(crate) struct Paging<'a> {
     pub(crate) path: &'a str,
     pub(crate) carried: Vec<(&'a str, &'a str)>,

@@ -76,6 +76,12 @@ impl Refusal {
         matches!(self.code, Code::Unavailable | Code::ResourceExhausted | Code::DeadlineExceeded)
     }
 
+    /// How long to wait before the same request is sent again, in milliseconds.
+    pub(crate) fn pause_ms(&self) -> u64 {
+        let wait = self.wait.unwrap_or(Duration::from_secs(5)).max(Duration::from_secs(1));
+        u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)
+    }
+
     /// The HTTP status of a page that shows nothing else.
     pub(crate) fn status(&self) -> StatusCode {
         match self.code {

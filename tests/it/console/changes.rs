@@ -38,7 +38,7 @@ async fn many_connections_are_tried_first_and_then_changed_step_by_step() {
     assert_eq!(disabled(&operator).await, 0);
 
     let begun = console.post("/connections/change", &[&wanted[..], &[("step", "run")]].concat()).await;
-    assert!(begun.body.contains("data-auto=\"yes\"") && begun.body.contains("100 changed"), "{}", begun.body);
+    assert!(begun.body.contains("data-auto=\"500\"") && begun.body.contains("100 changed"), "{}", begun.body);
     assert_eq!(disabled(&operator).await, 100);
     let carried = ["page", "total", "changed"].map(|name| (name, begun.hidden(name)));
     let carried: Vec<(&str, &str)> = carried.iter().map(|(name, value)| (*name, value.as_str())).collect();

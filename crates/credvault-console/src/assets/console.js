@@ -17,7 +17,7 @@ addEventListener("pageshow", (event) => {
 // A change continues with its next step, unless the operator presses Stop before.
 for (const form of document.querySelectorAll("form[data-auto]")) {
   const stop = form.querySelector("button.stop");
-  const next = setTimeout(() => form.requestSubmit(), 500);
+  const next = setTimeout(() => form.requestSubmit(), Number(form.dataset.auto));
   stop.hidden = false;
   stop.addEventListener("click", () => {
     clearTimeout(next);

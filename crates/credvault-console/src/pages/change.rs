@@ -16,6 +16,8 @@ use crate::words::{Tone, badge, number, owner, word};
 
 /// How many connections one step changes.
 const STEP: i32 = 100;
+/// The pause before the next step of a change, in milliseconds: time to press Stop.
+const PAUSE_MS: u64 = 500;
 /// The vault takes so many ids at once.
 const MAX_IDS: usize = 100;
 
@@ -113,7 +115,7 @@ impl Wanted<'_> {
             p { (self.meaning()) }
             (progress(&sums, total))
             @if answer.next_page_token.is_empty() {
-                @if self.dry_run && sums[0] > 0 { (self.next(console, "run", "", &[0; 5], total)) }
+                @if self.dry_run && sums[0] > 0 { (self.next(console, ("run", ""), &[0; 5], total, None)) }
                 @if !self.dry_run { p class="done" role="status" { "Every connection of the selection was looked at." } }
             } @else {
                 (self.onward(console, &answer.next_page_token, &sums, total))
@@ -131,20 +133,26 @@ impl Wanted<'_> {
         html! {
             @if self.dry_run {
                 p { "The trial has looked at the first of them only." }
-                (self.next(console, "run", "", &[0; 5], total))
-                (self.next(console, "try", token, sums, total))
+                (self.next(console, ("run", ""), &[0; 5], total, None))
+                (self.next(console, ("try", token), sums, total, None))
             } @else {
-                (self.next(console, "run", token, sums, total))
+                (self.next(console, ("run", token), sums, total, Some(PAUSE_MS)))
             }
         }
     }
 
-    /// The form of the next step. The script sends that of a change in progress by itself, until the operator stops it.
-    fn next(&self, console: &Console, step: &str, token: &str, sums: &[i64; 5], total: i64) -> Markup {
-        let goes_by_itself = step == "run" && !token.is_empty();
-        let verb = self.verb();
+    /// The form of the next step, which begins where its token says. With a pause in milliseconds the script sends it by
+    /// itself after that, until the operator stops it.
+    fn next(
+        &self,
+        console: &Console,
+        (step, token): (&str, &str),
+        sums: &[i64; 5],
+        total: i64,
+        pause: Option<u64>,
+    ) -> Markup {
         html! {
-            form class="onward" method="post" action="/connections/change" data-auto=[goes_by_itself.then_some("yes")] {
+            form class="onward" method="post" action="/connections/change" data-auto=[pause] {
                 (console.form_key())
                 (hidden(self.fields))
                 @for (name, value) in [
@@ -154,11 +162,11 @@ impl Wanted<'_> {
                 @for id in self.fields.all("id") { input type="hidden" name="id" value=(id); }
                 input type="hidden" name="total" value=(total);
                 @for ((name, _), sum) in COUNTED.iter().zip(sums) { input type="hidden" name=(name) value=(sum); }
-                @if goes_by_itself {
+                @if pause.is_some() {
                     button { "Continue" } " "
                     button type="button" class="stop" hidden { "Stop" }
                 } @else if step == "run" {
-                    button class="act" { (verb) " all " (number(total)) " of the selection" }
+                    button class="act" { (self.verb()) (of_selection(total)) }
                 } @else {
                     button { "Try the next 100" }
                 }
@@ -173,18 +181,26 @@ impl Wanted<'_> {
         })
     }
 
-    /// A refusal amid a change leaves what was done as it is, so the same step can be repeated if that helps.
+    /// A refusal amid a change leaves what was done as it is. Where waiting helps, the same step follows after that.
     fn interrupted(&self, console: &Console, refusal: Refusal) -> Result<Markup, Refusal> {
         if self.dry_run || !refusal.passes() {
             return Err(refusal);
         }
-        let (sums, total) = (self.sums(&[]), self.fields.number("total"));
+        let (sums, total, pause) = (self.sums(&[]), self.fields.number("total"), refusal.pause_ms());
         Ok(html! {
             (refusal.shown())
             p { "What was done before stays done." }
             (progress(&sums, total))
-            (self.next(console, "run", self.fields.get("page"), &sums, total))
+            (self.next(console, ("run", self.fields.get("page")), &sums, total, Some(pause)))
         })
+    }
+}
+
+fn of_selection(total: i64) -> String {
+    if total == 1 {
+        " this connection".to_owned()
+    } else {
+        format!(" all {} of the selection", number(total))
     }
 }
 

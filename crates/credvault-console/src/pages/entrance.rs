@@ -59,7 +59,7 @@ fn used() -> Page {
 /// Asks whether to end the console.
 pub(crate) async fn ask_to_end(State(console): Shared) -> Page {
     let body = html! {
-        p { "The command ends, and its address opens nothing any more. What was begun in the vault goes on there." }
+        p { "The command ends, and its address opens nothing any more. What was begun in the vault continues there." }
         form method="post" action="/end" { (console.form_key()) button { "End the console" } }
     };
     Page::new(Section::Overview, "End the console?", &Fields::default(), body)
