@@ -1,5 +1,7 @@
 //! `console`: the operators' console, on loopback only. It serves until the operator ends it, in the browser or here.
 
+use std::fs::OpenOptions;
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
@@ -83,7 +85,12 @@ fn show(console: &Console, no_browser: bool, output: &mut Output) -> Result<Opti
     }
     // Without a folder of one's own, or a program that opens pages, the printed address has to do.
     let folder = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
-    Ok(folder.and_then(|folder| FirstPage::open(&folder, address.expose_secret()).ok()))
+    let page = folder.and_then(|folder| FirstPage::write(&folder, address.expose_secret()).ok());
+    if let Some(page) = &page {
+        let mut opens = Command::new("xdg-open");
+        let _ = opens.arg(&page.0).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+    }
+    Ok(page)
 }
 
 /// A page that leads the browser to the printed address. Arguments of programs are seen by every user of the machine; this
@@ -91,17 +98,12 @@ fn show(console: &Console, no_browser: bool, output: &mut Output) -> Result<Opti
 struct FirstPage(PathBuf);
 
 impl FirstPage {
-    fn open(folder: &Path, address: &str) -> std::io::Result<Self> {
-        let page = Self(folder.join(format!("credvault-console-{}.html", std::process::id())));
-        let mut options = std::fs::OpenOptions::new();
-        let mut file = options.write(true).create_new(true).mode(0o600).open(&page.0)?;
-        std::io::Write::write_all(
-            &mut file,
-            format!("<!doctype html><title>credvault</title><meta http-equiv=\"refresh\" content=\"0; url={address}\">\n")
-                .as_bytes(),
-        )?;
-        let mut command = Command::new("xdg-open");
-        command.arg(&page.0).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+    fn write(folder: &Path, address: &str) -> std::io::Result<Self> {
+        let path = folder.join(format!("credvault-console-{}.html", std::process::id()));
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+        let page = Self(path);
+        let onward = format!("<meta http-equiv=\"refresh\" content=\"0; url={address}\">");
+        writeln!(file, "<!doctype html><title>credvault</title>{onward}")?;
         Ok(page)
     }
 }
@@ -135,13 +137,14 @@ mod tests {
         use std::os::unix::fs::PermissionsExt as _;
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join(format!("credvault-console-{}.html", std::process::id()));
-        let opened = FirstPage::open(folder.path(), "http://127.0.0.1:1/begin?ticket=CANARY");
-        if let Ok(page) = opened {
-            let mode = std::fs::metadata(&path).expect("the page").permissions().mode();
-            assert_eq!(mode & 0o777, 0o600);
-            drop(page);
-        }
-        // Also where no program opens pages.
+        let page = FirstPage::write(folder.path(), "http://127.0.0.1:1/begin?ticket=CANARY").expect("a page");
+        let mode = std::fs::metadata(&path).expect("the page").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert!(
+            FirstPage::write(folder.path(), "http://127.0.0.1:1/").is_err(),
+            "what is there is not written over"
+        );
+        drop(page);
         assert!(!path.exists());
     }
 }

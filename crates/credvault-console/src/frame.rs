@@ -160,8 +160,6 @@ fn news(name: &str) -> &'static str {
         "rotation" => "The rotation has begun. It does not need this page.",
         "app" => "The app is stored.",
         "retried" => "The event is sent again, at once.",
-        "delivered" => "The endpoint answered the test event with success.",
-        "undelivered" => "The endpoint did not answer the test event with success; its row below says why.",
         _ => "",
     }
 }

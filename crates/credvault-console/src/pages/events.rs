@@ -153,13 +153,21 @@ fn again(console: &Console, fields: &Fields, delivery: &v1::EventDelivery) -> Re
     })
 }
 
-/// Sends a test event to an endpoint.
-pub(crate) async fn test(State(console): Shared, Extension(fields): Given) -> Done {
+/// Sends a test event to an endpoint, and says how that ended.
+pub(crate) async fn test(State(console): Shared, Extension(fields): Given) -> Answer {
     let (tenant_id, endpoint_id) = (fields.tenant().to_owned(), fields.get("endpoint").to_owned());
     let request = v1::TestEventEndpointRequest { tenant_id, endpoint_id };
     let answer = console.vault.admin().test_event_endpoint(request).await?.into_inner();
-    let done = if answer.delivered { "delivered" } else { "undelivered" };
-    Ok(Redirect::to(&link("/events", &[("tenant", fields.tenant()), ("done", done)])))
+    let body = html! {
+        @if answer.delivered {
+            p class="done" role="status" { "The endpoint has accepted the test event." }
+        } @else {
+            p class="refusal" role="alert" { "The endpoint has not accepted the test event: " (answer.failure) }
+        }
+        p { "The event's id, which a receiver gets as webhook-id: " code { (answer.event_id) } }
+        p { a href=(link("/events", &[("tenant", fields.tenant())])) { "Back to the events" } }
+    };
+    Ok(Page::new(Section::Events, "Test of an endpoint", &fields, body))
 }
 
 /// Sends an event again.
