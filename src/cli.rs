@@ -11,6 +11,7 @@ mod config;
 mod connect;
 mod connections;
 mod consents;
+mod console;
 #[cfg(feature = "dev")]
 mod demo;
 #[cfg(feature = "dev")]
@@ -164,6 +165,8 @@ enum Command {
     Secrets(secrets::SecretsCommand),
     /// List the tenants and users that still depend on the platform's shared credentials.
     Dependants(dependants::DependantsArgs),
+    /// Open the operators' console in a browser on this machine, for a running vault.
+    Console(console::ConsoleArgs),
     /// Import the credentials that another system has stored.
     Import(import::ImportArgs),
     /// Print completions for a shell.
@@ -241,6 +244,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Sources(command) => sources::run(command, &mut output),
         Command::Sync(command) => sync::run(command, &mut output),
         Command::Dependants(arguments) => dependants::run(arguments, &mut output),
+        Command::Console(arguments) => console::run(arguments, &mut output),
         Command::Import(arguments) => import::run(arguments, &mut output),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -21,6 +21,8 @@ use credvault_proto::v1::vault_service_client::VaultServiceClient;
 
 /// Where `credvault dev` leaves a profile, seen from where it was started.
 const DEV_PROFILE: &str = "credvault-dev/profile.toml";
+/// The same for the operator.
+const DEV_OPERATOR_PROFILE: &str = "credvault-dev/operator.toml";
 /// How long a command waits for a response.
 const CALL_TIMEOUT: Duration = Duration::from_secs(15);
 
@@ -83,6 +85,12 @@ impl Profile {
 }
 
 impl ClientArgs {
+    /// The same, with the operator's profile of `credvault dev` where none is named.
+    pub(super) fn as_operator(mut self) -> Self {
+        self.profile.get_or_insert_with(|| PathBuf::from(DEV_OPERATOR_PROFILE));
+        self
+    }
+
     /// The tenant that the command line names.
     pub(super) fn tenant(&self) -> Option<&str> {
         self.tenant.as_deref()
@@ -209,6 +217,11 @@ impl Client {
     /// The user that it acts for, where the profile names one.
     pub(super) fn user(&self) -> Option<&String> {
         self.user.as_ref()
+    }
+
+    /// The channel itself, which says nothing of a caller but the certificate.
+    pub(super) fn channel(&self) -> Channel {
+        self.channel.clone()
     }
 
     fn calling(&self) -> Calling {

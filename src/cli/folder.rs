@@ -59,6 +59,14 @@ permit (
     resource
 );
 
+// The operator looks into tenants, too: their audit log, usage and versions, for the console. It fetches nothing.
+@id("operator-looks-into-tenants")
+permit (
+    principal == Service::"spiffe://dev.local/operator",
+    action in [Action::"AssertTenant", Action::"AccessOtherUsers", Action::"ListCredentialVersions"],
+    resource
+);
+
 // No service outside of this machine may fetch.
 @id("only-from-here")
 @advice("call from the machine that the vault runs on")

@@ -20,6 +20,7 @@ mod clients;
 mod commands;
 mod connection_tests;
 mod consents;
+mod console;
 mod crash;
 mod credential_rotation;
 mod credentials;
