@@ -109,6 +109,7 @@ pub(super) const EXAMPLES: &[&str] = &[
     "secrets write-off eu",
     "secrets own",
     "dependants --provider shopify",
+    "console --no-browser",
     "import env --from legacy.env --dry-run",
     "completions bash > credvault.bash",
 ];
