@@ -4,7 +4,10 @@ mod affected;
 mod args;
 mod attempts;
 mod backup;
+mod browser;
+mod child;
 mod client;
+mod completion;
 mod config;
 mod connect;
 mod connections;
@@ -15,6 +18,8 @@ mod demo_script;
 mod dependants;
 #[cfg(feature = "dev")]
 mod dev;
+mod doctor;
+mod environment;
 mod failure;
 mod fetch;
 #[cfg(feature = "dev")]
@@ -23,11 +28,15 @@ mod import;
 mod keys;
 mod limits;
 mod lookup;
+mod manual;
+mod naming;
 mod output;
+mod profile;
 mod progress;
 mod rates;
 mod requirement;
 mod requirements;
+mod rpcs;
 mod secrets;
 mod serve;
 mod services;
@@ -35,6 +44,7 @@ mod sources;
 mod statement;
 mod sync;
 mod tenants;
+mod terminal;
 mod tools;
 mod usage;
 mod users;
@@ -44,11 +54,11 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue};
-use clap::{CommandFactory as _, Parser, Subcommand};
-use clap_complete::Shell;
+use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use clap_complete::{CompleteEnv, Shell};
 
 use args::ConfigArgs;
-use output::Output;
+use output::{Format, Output};
 
 /// A vault for the third-party credentials of your customers, served to your services over mTLS gRPC.
 #[derive(Parser, Debug)]
@@ -61,7 +71,19 @@ struct Cli {
 /// Printed by `--help` and stated in docs/command-line.md.
 const EXIT_CODES: &str = "Exit codes: 0 done; 1 unexpected failure; 2 wrong usage or configuration; 3 refused \
 (certificate, token, tenant or policy); 4 not found; 5 invalid or in the wrong state; 6 unavailable, try again; 7 done in \
-part, or with a finding.";
+part, or with a finding.
+
+The manual: docs/command-line.md. `credvault help COMMAND` has the options of a command, and examples.";
+
+/// The variable with which completion scripts call the program.
+const COMPLETION: &str = "CREDVAULT_COMPLETE";
+/// Printed at the end of the help of `completions`.
+const COMPLETIONS_EXAMPLES: &str = "Examples:
+  credvault completions bash >> ~/.bashrc
+  credvault completions zsh >> ~/.zshrc
+  credvault completions fish > ~/.config/fish/completions/credvault.fish
+
+Write them again after an upgrade.";
 
 #[derive(Subcommand, Debug)]
 enum Command {
@@ -108,6 +130,12 @@ enum Command {
     Usage(usage::UsageCommand),
     /// Fetch a credential from a running vault.
     Fetch(fetch::FetchArgs),
+    /// Run a program with the fields of a connection in its environment.
+    #[command(after_help = child::EXAMPLES)]
+    Run(child::RunArgs),
+    /// Look for what is wrong between here and the vault: profile, certificate, key, port, TLS, clock, policy.
+    #[command(after_help = doctor::EXAMPLES)]
+    Doctor(doctor::DoctorArgs),
     /// Show or set the limits of a tenant of a running vault.
     #[command(subcommand)]
     Limits(limits::LimitsCommand),
@@ -127,11 +155,15 @@ enum Command {
     Dependants(dependants::DependantsArgs),
     /// Import the credentials that another system has stored.
     Import(import::ImportArgs),
-    /// Print completions for a shell.
+    /// Print a script with which a shell completes commands, providers and connections.
+    #[command(after_help = COMPLETIONS_EXAMPLES)]
     Completions {
         /// The shell to complete for.
         shell: Shell,
     },
+    /// Write the manual: a page for each command.
+    #[command(after_help = manual::EXAMPLES)]
+    Man(manual::ManArgs),
 }
 
 /// Removes given values from a message about the command line, unless they can only be names: a value in the wrong place
@@ -148,12 +180,42 @@ fn without_values(mut error: clap::Error) -> clap::Error {
     error
 }
 
+/// The command line as it is parsed, completed and documented.
+fn program() -> clap::Command {
+    Cli::command()
+}
+
+/// What the command line asks for, and whether a command prints for programs in YAML.
+fn parsed(arguments: Vec<OsString>) -> Result<(Cli, bool), clap::Error> {
+    let matches = program().try_get_matches_from(arguments)?;
+    let cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut program()))?;
+    Ok((cli, wants_yaml(&matches)))
+}
+
+fn wants_yaml(matches: &ArgMatches) -> bool {
+    let mut command = matches;
+    while let Some((_, below)) = command.subcommand() {
+        command = below;
+    }
+    // Not every command has the option.
+    let given = command.try_get_raw("output").ok().flatten();
+    given.is_some_and(|mut words| words.any(|word| word == Format::YAML))
+}
+
 /// Runs the program with these arguments, the first being its name.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     // Fails only if a provider is installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let cli = match Cli::try_parse_from(arguments) {
-        Ok(cli) => cli,
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let here = std::env::current_dir().ok();
+    let completing = CompleteEnv::with_factory(program).var(COMPLETION);
+    let parsed = match completing.try_complete(arguments.clone(), here.as_deref()) {
+        Ok(true) => return ExitCode::SUCCESS,
+        Ok(false) => parsed(arguments),
+        Err(error) => Err(error),
+    };
+    let (cli, yaml) = match parsed {
+        Ok(parsed) => parsed,
         Err(error) => {
             let error = without_values(error);
             // Help and version are no errors. A failure to print cannot be reported.
@@ -162,40 +224,128 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     let mut output = Output::stdout();
-    let result = match cli.command {
-        #[cfg(feature = "dev")]
-        Command::Dev(arguments) => dev::run(&arguments, &mut output),
-        #[cfg(feature = "dev")]
-        Command::Demo => demo::run(&mut output),
-        Command::Serve(arguments) => serve::serve(&arguments),
-        Command::Migrate(arguments) => serve::migrate(&arguments, &mut output),
-        Command::Backup(arguments) => backup::run(&arguments, &mut output),
-        Command::Restore(arguments) => backup::restore(&arguments, &mut output),
-        Command::Config(command) => config::run(&command, &mut output),
-        Command::Connections(command) => connections::run(command, &mut output),
-        Command::Tenants(command) => tenants::run(command, &mut output),
-        Command::Keys(command) => keys::run(command, &mut output),
-        Command::Secrets(command) => secrets::run(command, &mut output),
-        Command::Users(command) => users::run(command, &mut output),
-        Command::Rates(command) => rates::run(command, &mut output),
-        Command::Services(command) => services::run(command, &mut output),
-        Command::Requirements(command) => requirements::run(command, &mut output),
-        Command::Tools(command) => tools::run(command, &mut output),
-        Command::Usage(command) => usage::run(command, &mut output),
-        Command::Fetch(arguments) => fetch::run(arguments, &mut output),
-        Command::Limits(command) => limits::run(command, &mut output),
-        Command::Sources(command) => sources::run(command, &mut output),
-        Command::Sync(command) => sync::run(command, &mut output),
-        Command::Dependants(arguments) => dependants::run(arguments, &mut output),
-        Command::Import(arguments) => import::run(arguments, &mut output),
-        Command::Completions { shell } => {
-            let mut script = Vec::new();
-            clap_complete::generate(shell, &mut Cli::command(), "credvault", &mut script);
-            output.line(String::from_utf8_lossy(&script).trim_end())
-        }
-    };
-    match result {
+    output.in_yaml(yaml);
+    match execute(cli.command, &mut output) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
+    }
+}
+
+fn execute(command: Command, output: &mut Output) -> Result<(), failure::Failure> {
+    match command {
+        #[cfg(feature = "dev")]
+        Command::Dev(arguments) => dev::run(&arguments, output),
+        #[cfg(feature = "dev")]
+        Command::Demo => demo::run(output),
+        Command::Serve(arguments) => serve::serve(&arguments),
+        Command::Migrate(arguments) => serve::migrate(&arguments, output),
+        Command::Backup(arguments) => backup::run(&arguments, output),
+        Command::Restore(arguments) => backup::restore(&arguments, output),
+        Command::Config(command) => config::run(&command, output),
+        Command::Connections(command) => connections::run(command, output),
+        Command::Tenants(command) => tenants::run(command, output),
+        Command::Keys(command) => keys::run(command, output),
+        Command::Secrets(command) => secrets::run(command, output),
+        Command::Users(command) => users::run(command, output),
+        Command::Rates(command) => rates::run(command, output),
+        Command::Services(command) => services::run(command, output),
+        Command::Requirements(command) => requirements::run(command, output),
+        Command::Tools(command) => tools::run(command, output),
+        Command::Usage(command) => usage::run(command, output),
+        Command::Fetch(arguments) => fetch::run(arguments, output),
+        Command::Run(arguments) => child::run(arguments),
+        Command::Doctor(arguments) => doctor::run(&arguments, output),
+        Command::Limits(command) => limits::run(command, output),
+        Command::Sources(command) => sources::run(command, output),
+        Command::Sync(command) => sync::run(command, output),
+        Command::Dependants(arguments) => dependants::run(arguments, output),
+        Command::Import(arguments) => import::run(arguments, output),
+        Command::Completions { shell } => completions(shell, output),
+        Command::Man(arguments) => manual::run(&arguments, program(), output),
+    }
+}
+
+/// Prints the script for a shell. It calls this program back, which asks the vault for providers and connections.
+fn completions(shell: Shell, output: &mut Output) -> Result<(), failure::Failure> {
+    let mut script = Vec::new();
+    let shells = clap_complete::env::Shells::builtins();
+    if let Some(shell) = shells.completer(&shell.to_string()) {
+        shell.write_registration(COMPLETION, "credvault", "credvault", "credvault", &mut script)?;
+    }
+    output.line(String::from_utf8_lossy(&script).trim_end())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every command without commands below it: the words that lead to it, and the end of its help.
+    fn leaves(command: &clap::Command, path: &str, found: &mut Vec<(String, String)>) {
+        if command.get_subcommands().next().is_none() {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            found.push((path.to_owned(), help));
+        }
+        for below in command.get_subcommands() {
+            leaves(below, format!("{path} {}", below.get_name()).trim_start(), found);
+        }
+    }
+
+    fn all_leaves() -> Vec<(String, String)> {
+        let mut found = Vec::new();
+        leaves(&program(), "", &mut found);
+        found
+    }
+
+    /// The words of a line as a shell passes them to the program, up to where it sends the output.
+    fn words(line: &str) -> Vec<OsString> {
+        let mut words = vec![String::new()];
+        let mut quoted = false;
+        for c in line.chars() {
+            match c {
+                '\'' => quoted = !quoted,
+                ' ' if !quoted => words.push(String::new()),
+                c => words.last_mut().expect("one").push(c),
+            }
+        }
+        let own = words.iter().take_while(|word| ![">", ">>", "|"].contains(&word.as_str()));
+        own.map(OsString::from).collect()
+    }
+
+    #[test]
+    fn every_example_is_a_command() {
+        let mut number = 0;
+        for (path, help) in all_leaves() {
+            for example in help.lines().filter_map(|line| line.strip_prefix("  credvault ")) {
+                let arguments = words(&format!("credvault {example}"));
+                let parsed = program().try_get_matches_from(arguments);
+                assert!(parsed.is_ok(), "{example}: {:?}", parsed.err());
+                assert!(example.starts_with(&path), "{path} has the example {example}");
+                number += 1;
+            }
+        }
+        assert!(number >= 10, "{number}");
+        for own in ["run", "doctor", "completions", "man"] {
+            let leaf = all_leaves().into_iter().find(|(path, _)| path == own).expect("a command");
+            assert!(leaf.1.contains("Examples:"), "{own}");
+        }
+    }
+
+    #[test]
+    fn every_rpc_has_a_command() {
+        let paths: Vec<String> = all_leaves().into_iter().map(|(path, _)| path).collect();
+        let missing: Vec<_> =
+            rpcs::COMMANDS.iter().filter(|(_, command)| !paths.iter().any(|path| path == command)).collect();
+        assert!(missing.is_empty(), "{missing:?}");
+    }
+
+    #[test]
+    fn yaml_is_found_wherever_the_option_is() {
+        let yaml = |arguments: &[&str]| {
+            let arguments = [&["credvault"][..], arguments].concat();
+            wants_yaml(&program().try_get_matches_from(arguments).expect("parsed"))
+        };
+        assert!(yaml(&["connections", "list", "--output", "yaml"]) && yaml(&["doctor", "--output=yaml"]));
+        assert!(!yaml(&["connections", "list", "--output", "json"]) && !yaml(&["connections", "list"]));
+        assert!(!yaml(&["completions", "bash"]));
     }
 }
