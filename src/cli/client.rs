@@ -169,11 +169,9 @@ impl Client {
             Failure::Usage(format!("the profile's {files} cannot be used: {}", chain(&error)))
         })?;
         let channel = endpoint.connect().await.map_err(|error| {
-            Failure::from(Status::unavailable(format!(
-                "{} cannot be reached: {}",
-                profile.address,
-                chain(&error)
-            )))
+            let (address, why) = (&profile.address, chain(&error));
+            let way_out = "`credvault doctor` looks for the cause";
+            Failure::from(Status::unavailable(format!("{address} cannot be reached: {why}; {way_out}")))
         })?;
         Ok(Self { channel, headers: Headers::of(profile)?, user: profile.user.clone() })
     }

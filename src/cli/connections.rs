@@ -32,7 +32,7 @@ pub(super) enum ConnectionsCommand {
     Connect(connect::ConnectArgs),
     /// List all connections that the caller can reach.
     List(ListArgs),
-    /// Show one connection.
+    /// Show one connection as a whole.
     Get(OneArgs),
     /// Disable or enable a connection, or set how often its credential is replaced. While it is disabled, no fetch is served.
     Update(UpdateArgs),

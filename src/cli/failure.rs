@@ -1,5 +1,6 @@
 //! Why a command failed, and with which code the program ends.
 
+use std::error::Error as _;
 use std::fmt;
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -78,7 +79,15 @@ fn listed(error: &SettingsError) -> String {
     error.problems().iter().map(ToString::to_string).collect::<Vec<_>>().join("\nerror: ")
 }
 
+/// Whether the connection broke: a status with a source was made on this side, for the vault's own have none.
+fn is_broken(status: &Status) -> bool {
+    matches!(status.code(), Code::Unknown | Code::Internal) && status.source().is_some()
+}
+
 fn code_of(status: &Status) -> u8 {
+    if is_broken(status) {
+        return UNAVAILABLE;
+    }
     match status.code() {
         Code::Unauthenticated | Code::PermissionDenied => REFUSED,
         Code::NotFound => NOT_FOUND,
@@ -100,6 +109,12 @@ fn code_of(status: &Status) -> u8 {
 /// Code, reason, message, and what is wrong field by field. RPCs are named as the commands that they are here, but not
 /// where policy refuses: policies name RPCs.
 fn describe(status: &Status) -> String {
+    if let Some(source) = status.source().filter(|_| is_broken(status)) {
+        let why = credvault_domain::chain(source);
+        return format!(
+            "UNAVAILABLE: the connection to the vault broke: {why}; `credvault doctor` looks for the cause"
+        );
+    }
     let details = status.get_error_details();
     let reason = reason_of(status).map(|reason| format!(" {reason}")).unwrap_or_default();
     let mut text = format!("{}{reason}: ", code_name(status.code()));
@@ -217,6 +232,14 @@ mod tests {
         let expected = "INVALID_ARGUMENT: several fields are wrong\n  provider is unknown; `credvault providers list` shows \
                         all\n  account_name must not be empty";
         assert_eq!(Failure::from(two).to_string(), expected);
+    }
+
+    #[test]
+    fn a_broken_connection_is_no_fault_of_the_vault() {
+        let broken = Status::from_error(Box::new(std::io::Error::other("the connection ended")));
+        assert_eq!((code_of(&broken), code_of(&Status::unknown("a fault"))), (UNAVAILABLE, UNEXPECTED));
+        let told = Failure::from(broken).to_string();
+        assert!(told.contains("the connection ended") && told.contains("credvault doctor"), "{told}");
     }
 
     #[test]

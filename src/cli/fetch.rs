@@ -100,7 +100,7 @@ pub(super) fn name(
 /// What stands in place of a secret.
 const HIDDEN: &str = "(hidden; --reveal shows it)";
 
-/// Replaces every secret.
+/// Replaces every secret of a credential.
 fn hide(credential: &mut v1::Credential) {
     let auth = credential.request_auth.iter_mut();
     let maps = auth.flat_map(|auth| [&mut auth.headers, &mut auth.query]).chain([&mut credential.fields]);

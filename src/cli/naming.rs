@@ -8,7 +8,7 @@ use credvault_proto::v1;
 /// How a connection is named on the command line.
 #[derive(PartialEq, Eq, Debug)]
 pub(super) enum Name<'a> {
-    /// By its id.
+    /// By its id alone.
     Id(&'a str),
     /// By its provider, and by the account where one is named.
     Account { provider: &'a str, account: Option<&'a str> },

@@ -28,7 +28,7 @@ impl State {
 pub(super) struct Finding {
     pub(super) check: &'static str,
     pub(super) state: State,
-    /// What was found.
+    /// What the check has found.
     pub(super) text: String,
     /// What to do; empty where there is nothing to do.
     pub(super) advice: String,
