@@ -267,7 +267,7 @@ fn execute(command: Command, output: &mut Output) -> Result<(), failure::Failure
 
 /// Prints the script for a shell. It calls this program back, which asks the vault for providers and connections.
 fn completions(shell: Shell, output: &mut Output) -> Result<(), failure::Failure> {
-    let mut script = Vec::new();
+    let mut script: Vec<u8> = Vec::new();
     let shells = clap_complete::env::Shells::builtins();
     if let Some(shell) = shells.completer(&shell.to_string()) {
         shell.write_registration(COMPLETION, "credvault", "credvault", "credvault", &mut script)?;
