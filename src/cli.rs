@@ -1,8 +1,10 @@
 //! The command line: its commands, and the exit code of each outcome.
 
 mod affected;
+mod apps;
 mod args;
 mod attempts;
+mod audit;
 mod backup;
 mod browser;
 mod child;
@@ -11,6 +13,7 @@ mod completion;
 mod config;
 mod connect;
 mod connections;
+mod consents;
 #[cfg(feature = "dev")]
 mod demo;
 #[cfg(feature = "dev")]
@@ -20,8 +23,11 @@ mod dependants;
 mod dev;
 mod doctor;
 mod environment;
+mod events;
+mod examples;
 mod failure;
 mod fetch;
+mod fetch_many;
 #[cfg(feature = "dev")]
 mod folder;
 mod import;
@@ -29,17 +35,24 @@ mod keys;
 mod limits;
 mod lookup;
 mod manual;
+mod named;
 mod naming;
 mod output;
+mod policy;
 mod profile;
 mod progress;
+mod prompt;
+mod providers;
 mod rates;
 mod requirement;
 mod requirements;
 mod rpcs;
+mod schema;
+mod secret_input;
 mod secrets;
 mod serve;
 mod services;
+mod shown;
 mod sources;
 mod statement;
 mod sync;
@@ -49,6 +62,7 @@ mod tools;
 mod usage;
 mod users;
 mod watching;
+mod webhook;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -104,15 +118,36 @@ enum Command {
     /// Check or show the configuration.
     #[command(subcommand)]
     Config(config::ConfigCommand),
+    /// Ask what the policies say about a call that might be made.
+    #[command(subcommand)]
+    Policy(policy::PolicyCommand),
+    /// Look at the catalog of providers on a running vault.
+    #[command(subcommand)]
+    Providers(providers::ProvidersCommand),
     /// Work with connections on a running vault.
     #[command(subcommand)]
     Connections(connections::ConnectionsCommand),
-    /// Look at a tenant's connections as an administrator, and change many of them; erase a tenant.
+    /// Begin and complete consents for a back end of your own; `connections connect` does it at once.
+    #[command(subcommand)]
+    Consents(consents::ConsentsCommand),
+    /// Verify webhooks of providers with secrets that stay in the vault.
+    #[command(subcommand)]
+    Webhook(webhook::WebhookCommand),
+    /// Create tenants, suspend and erase them; look at a tenant's connections as an administrator, and change many of them.
     #[command(subcommand)]
     Tenants(tenants::TenantsCommand),
     /// Look at a tenant's users as an administrator, and delete one.
     #[command(subcommand)]
     Users(users::UsersCommand),
+    /// Register the OAuth apps that the platform, or a tenant, has at providers.
+    #[command(subcommand)]
+    Apps(apps::AppsCommand),
+    /// Register where the vault sends events to, and look at what became of them.
+    #[command(subcommand)]
+    Events(events::EventsCommand),
+    /// Look at who called what: list, count and export the records of the audit log.
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
     /// Look at how consents, refreshes and tests ended, as an administrator.
     #[command(subcommand)]
     Rates(rates::RatesCommand),
@@ -130,6 +165,8 @@ enum Command {
     Usage(usage::UsageCommand),
     /// Fetch a credential from a running vault.
     Fetch(fetch::FetchArgs),
+    /// Fetch up to 100 credentials by one call, each with its own outcome.
+    FetchMany(fetch_many::FetchManyArgs),
     /// Run a program with the fields of a connection in its environment.
     #[command(after_help = child::EXAMPLES)]
     Run(child::RunArgs),
@@ -182,7 +219,7 @@ fn without_values(mut error: clap::Error) -> clap::Error {
 
 /// The command line as it is parsed, completed and documented.
 fn program() -> clap::Command {
-    Cli::command()
+    examples::with_examples(Cli::command())
 }
 
 /// What the command line asks for, and whether a command prints for programs in YAML.
@@ -242,6 +279,14 @@ fn execute(command: Command, output: &mut Output) -> Result<(), failure::Failure
         Command::Backup(arguments) => backup::run(&arguments, output),
         Command::Restore(arguments) => backup::restore(&arguments, output),
         Command::Config(command) => config::run(&command, output),
+        Command::Policy(command) => policy::run(command, output),
+        Command::Providers(command) => providers::run(command, output),
+        Command::Consents(command) => consents::run(command, output),
+        Command::Webhook(command) => webhook::run(command, output),
+        Command::Apps(command) => apps::run(command, output),
+        Command::Events(command) => events::run(command, output),
+        Command::Audit(command) => audit::run(command, output),
+        Command::FetchMany(arguments) => fetch_many::run(arguments, output),
         Command::Connections(command) => connections::run(command, output),
         Command::Tenants(command) => tenants::run(command, output),
         Command::Keys(command) => keys::run(command, output),

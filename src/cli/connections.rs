@@ -1,15 +1,16 @@
-//! `connections create|list|get|update|rotate|delete|purge`; `connect` has a file of its own.
+//! `connections create|list|get|update|rotate|delete|purge`; `connect` and the others have files of their own.
+
+mod credentials;
+mod states;
 
 use std::collections::BTreeMap;
-use std::io::Read as _;
-use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use credvault_domain::Clock as _;
 
 use super::affected::print_affected;
 use super::args::{ConfirmArgs, HealthArg, OutputArgs, PageArgs, days, pair};
-use super::client::{ClientArgs, unreadable};
+use super::client::ClientArgs;
 use super::completion::{connections_completer, providers_completer};
 use super::connect;
 use super::failure::Failure;
@@ -19,6 +20,7 @@ use super::lookup::{
 };
 use super::output::{Format, Output};
 use super::rpcs::in_commands;
+use super::secret_input::SecretArgs;
 use super::serve::{ONE_THREAD, run as run_on};
 use crate::clock::SystemClock;
 use crate::grpc::{struct_of, timestamp};
@@ -43,6 +45,10 @@ pub(super) enum ConnectionsCommand {
     Delete(EndArgs),
     /// Permanently remove a deleted connection, and print what remains of it at the provider.
     Purge(EndArgs),
+    #[command(flatten)]
+    State(states::StateCommand),
+    #[command(flatten)]
+    Credential(credentials::CredentialCommand),
 }
 
 #[derive(Args, Debug)]
@@ -59,12 +65,8 @@ pub(super) struct CreateArgs {
     /// A setting that is not secret. Repeatable.
     #[arg(long = "config", value_name = "KEY=VALUE", value_parser = pair)]
     config: Vec<(String, String)>,
-    /// A file with the secret fields as a JSON object of texts; `-` reads it from standard input.
-    #[arg(long, value_name = "FILE")]
-    secrets: Option<PathBuf>,
-    /// A secret field whose value is a whole file, such as a service account's key. Repeatable.
-    #[arg(long, value_name = "FIELD=FILE", value_parser = pair)]
-    secret_file: Vec<(String, String)>,
+    #[command(flatten)]
+    secrets: SecretArgs,
     /// How often the credential is to be replaced: by the vault, or with reminders where the provider has no call for that.
     #[arg(long, value_name = "DAYS")]
     rotation_days: Option<u32>,
@@ -155,12 +157,7 @@ pub(super) struct RotateArgs {
 pub(super) fn run(command: ConnectionsCommand, output: &mut Output) -> Result<(), Failure> {
     run_on(ONE_THREAD, async {
         match command {
-            ConnectionsCommand::Create(arguments) => {
-                let request = arguments.request()?;
-                let client = arguments.client.connect().await?;
-                let created = client.connections().create_connection(request).await?.into_inner();
-                print_one(created.connection, arguments.output.output, output)
-            }
+            ConnectionsCommand::Create(arguments) => create(arguments, output).await,
             ConnectionsCommand::Connect(arguments) => connect::run(arguments, output).await,
             ConnectionsCommand::List(arguments) => list(arguments, output).await,
             ConnectionsCommand::Get(arguments) => {
@@ -182,8 +179,20 @@ pub(super) fn run(command: ConnectionsCommand, output: &mut Output) -> Result<()
             ConnectionsCommand::Rotate(arguments) => rotate(arguments, output).await,
             ConnectionsCommand::Delete(arguments) => delete(arguments, output).await,
             ConnectionsCommand::Purge(arguments) => purge(arguments, output).await,
+            ConnectionsCommand::Credential(command) => credentials::run(command, output).await,
+            ConnectionsCommand::State(command) => states::run(command, output).await,
         }
     })
+}
+
+async fn create(arguments: CreateArgs, output: &mut Output) -> Result<(), Failure> {
+    let fields = arguments.secrets.in_files()?;
+    let client = arguments.client.connect().await?;
+    let mode = arguments.auth_mode.as_deref().unwrap_or_default();
+    let fields = arguments.secrets.or_typed(fields, &client, &arguments.provider, mode).await?;
+    let request = arguments.request(fields)?;
+    let created = client.connections().create_connection(request).await?.into_inner();
+    print_one(created.connection, arguments.output.output, output)
 }
 
 async fn update(arguments: UpdateArgs, output: &mut Output) -> Result<(), Failure> {
@@ -304,9 +313,8 @@ fn print_grant(grant: Option<&v1::GrantOutcome>, output: &mut Output) -> Result<
 }
 
 impl CreateArgs {
-    fn request(&self) -> Result<v1::CreateConnectionRequest, Failure> {
+    fn request(&self, fields: BTreeMap<String, String>) -> Result<v1::CreateConnectionRequest, Failure> {
         let config = settings(&self.config);
-        let fields = self.fields()?;
         let credential =
             if fields.is_empty() { None } else { Some(v1::CredentialInput { fields, expiry: None }) };
         Ok(v1::CreateConnectionRequest {
@@ -319,29 +327,6 @@ impl CreateArgs {
             rotation_period: self.rotation_days.and_then(period),
             ..Default::default()
         })
-    }
-
-    /// The secret fields. They come from files only: a command line is visible to every user of the machine.
-    fn fields(&self) -> Result<BTreeMap<String, String>, Failure> {
-        let mut fields = BTreeMap::new();
-        if let Some(path) = &self.secrets {
-            let text = if path.as_os_str() == "-" {
-                let mut text = String::new();
-                std::io::stdin().read_to_string(&mut text).map(|_| text)
-            } else {
-                std::fs::read_to_string(path)
-            };
-            let text = text.map_err(|error| unreadable(path, &error))?;
-            // serde's message could quote the text.
-            fields = serde_json::from_str(&text).map_err(|_| {
-                Failure::Usage(format!("{} must be a JSON object whose values are texts", path.display()))
-            })?;
-        }
-        for (field, path) in &self.secret_file {
-            let text = std::fs::read_to_string(path).map_err(|error| unreadable(Path::new(path), &error))?;
-            fields.insert(field.clone(), text);
-        }
-        Ok(fields)
     }
 }
 

@@ -1,8 +1,9 @@
-//! `tenants connections|change|change-all|erase|erasures`: what an administrator sees of tenants' connections, changes of
-//! many of them, and the end of a tenant.
+//! `tenants create|get|list|suspend|resume|connections|change|change-all|erase|erasures`: the life of a tenant, what an
+//! administrator sees of its connections, changes of many of them, and its end.
 
 mod change;
 mod erase;
+mod life;
 mod outcomes;
 mod place;
 mod selection;
@@ -23,11 +24,13 @@ use selection::SelectionArgs;
 
 #[derive(Subcommand, Debug)]
 pub(super) enum TenantsCommand {
+    #[command(flatten)]
+    Life(life::LifeCommand),
     /// List the connections of a tenant, of all its users.
     Connections(ConnectionsArgs),
     /// Disable, enable, disconnect, refresh or test many connections of a tenant.
     Change(ChangeArgs),
-    /// The same for every tenant that ListTenants shows, one after the other; not for the platform's own connections.
+    /// The same for every tenant that `tenants list` shows, one after the other; not for the platform's own connections.
     ChangeAll(WorkArgs),
     /// Erase a tenant for good, in two steps: show what would be destroyed, then confirm with the token.
     Erase(EraseArgs),
@@ -55,6 +58,7 @@ pub(super) struct ConnectionsArgs {
 pub(super) fn run(command: TenantsCommand, output: &mut Output) -> Result<(), Failure> {
     run_on(ONE_THREAD, async {
         match command {
+            TenantsCommand::Life(command) => life::run(command, output).await,
             TenantsCommand::Connections(arguments) => list(arguments, output).await,
             TenantsCommand::Change(arguments) => change::one(arguments, output).await,
             TenantsCommand::ChangeAll(arguments) => change::all(arguments, output).await,

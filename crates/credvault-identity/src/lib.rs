@@ -34,7 +34,7 @@ pub use certificate::{CertificateError, PeerCertificate};
 pub use error::{Denial, Error};
 pub use identity::Identity;
 pub use issuer::{AudienceClaim, Fetch, FetchError, Issuer, IssuerKind, IssuerSettings, Issuers, KeySource};
-pub use policy::{Policies, PolicyError, PolicyFile};
+pub use policy::{Explained, Policies, PolicyError, PolicyFile};
 pub use question::{Facts, Resource};
 pub use schema::schema_text;
 pub use token_error::TokenError;

@@ -8,6 +8,7 @@
 
 mod cedar;
 mod error;
+mod explained;
 mod narrowed;
 mod problem;
 mod self_check;
@@ -31,6 +32,7 @@ use crate::schema::schema_text;
 use crate::{Denial, Error};
 
 pub use error::{PolicyError, PolicyFile};
+pub use explained::Explained;
 
 /// The largest number of pairs of service and action whose policies are cached.
 const MAX_NARROWED: u64 = 10_000;

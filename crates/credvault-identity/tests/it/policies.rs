@@ -8,8 +8,8 @@ use credvault_domain::{
     Action, ActionTarget, Owner, ProviderId, Purpose, ServiceId, TenantId, TenantSource, TrustDomain, UserId,
 };
 use credvault_identity::{
-    Caller, Error, Facts, Identity, Issuers, Policies, PolicyError, PolicyFile, Trust, VerifiedTenant,
-    schema_text,
+    Caller, Error, Explained, Facts, Identity, Issuers, Policies, PolicyError, PolicyFile, Trust,
+    VerifiedTenant, schema_text,
 };
 use credvault_testkit::Authority;
 use rustls::pki_types::CertificateDer;
@@ -276,4 +276,46 @@ fn replaced_policies_hold_for_the_next_call() {
     assert!(fetch(&identity, &Asked::default()).is_ok());
     identity.replace_policies(parse("").unwrap());
     assert!(fetch(&identity, &Asked::default()).is_err());
+}
+
+/// What is explained is what a call would get, with the policies that decide. A question that no call asks is no denial.
+#[test]
+fn an_explanation_names_what_decides() {
+    let policies = parse(
+        "@id(\"shops\") permit (principal, action == Action::\"FetchCredential\", resource)\
+         when { context.provider == \"shopify\" };\
+         @id(\"frozen\") @advice(\"ask security\")\
+         forbid (principal, action in Action::\"Fetching\", resource == Tenant::\"frozen\");\
+         @id(\"tenants\") permit (principal, action == Action::\"CreateTenant\", resource);",
+    )
+    .unwrap();
+    let ask = |tenant: &str, provider: Option<&str>, action: Action| {
+        let provider = provider.map(|provider| ProviderId::parse(provider).unwrap());
+        let facts = Facts { provider: provider.as_ref(), owner: Some(&Owner::Tenant), purpose: None };
+        let namespace = match tenant {
+            "" => TenantId::platform(),
+            tenant => TenantId::parse(tenant).unwrap(),
+        };
+        policies.explain(&caller("/sync", Some("acme"), None), action, &namespace, facts)
+    };
+    let named = |id: &str| Explained::Permitted(vec![id.to_owned()]);
+    assert_eq!(ask("acme", Some("shopify"), Action::FetchCredential), named("shops"));
+    assert_eq!(ask("acme", None, Action::CreateTenant), named("tenants"));
+    for (tenant, provider, policies, advice) in
+        [("acme", "xero", "", None), ("frozen", "shopify", "frozen", Some("ask security"))]
+    {
+        let Explained::Denied(denial) = ask(tenant, Some(provider), Action::FetchCredential) else {
+            panic!("{tenant} {provider}")
+        };
+        assert_eq!((denial.policies.concat().as_str(), denial.advice.as_deref()), (policies, advice));
+    }
+    let Explained::Denied(denial) = ask("acme", None, Action::GetTenant) else { panic!("no policy") };
+    assert!(denial.policies.is_empty());
+    for (asked, part) in [
+        (ask("acme", None, Action::FetchCredential), "a provider"),
+        (ask("", Some("shopify"), Action::CreateTenant), "a tenant"),
+        (ask("acme", Some("shopify"), Action::PutTool), "the platform"),
+    ] {
+        assert!(matches!(asked, Explained::NeverAsked(rule) if rule.contains(part)), "{part}");
+    }
 }

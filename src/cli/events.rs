@@ -1,0 +1,199 @@
+//! `events endpoints|put-endpoint|delete-endpoint|test-endpoint|deliveries|retry-delivery`: where the vault sends events to,
+//! and what became of them.
+
+mod deliveries;
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::{Args, Subcommand};
+
+use super::args::{ConfirmArgs, OutputArgs};
+use super::client::ClientArgs;
+use super::failure::Failure;
+use super::lookup::{request_id, time_text, word};
+use super::output::Output;
+use super::secret_input::line_of;
+use super::serve::{ONE_THREAD, run as run_on};
+use super::shown;
+use credvault_proto::v1;
+
+#[derive(Subcommand, Debug)]
+pub(super) enum EventsCommand {
+    /// List the event endpoints of the platform, or of a tenant, with their successes and failures.
+    Endpoints(EndpointsArgs),
+    /// Register a URL for events, replace one, or make a new secret for it. Prints the secret: no other command does.
+    PutEndpoint(PutArgs),
+    /// Delete an event endpoint with its deliveries.
+    DeleteEndpoint(DeleteArgs),
+    /// Send a test event to an endpoint now. Ends with code 5 if it is not delivered.
+    TestEndpoint(OneArgs),
+    /// List past and pending deliveries, newest event first.
+    Deliveries(deliveries::ListArgs),
+    /// Send an event again, at once and with its whole schedule of attempts.
+    RetryDelivery(deliveries::RetryArgs),
+}
+
+#[derive(Args, Debug)]
+pub(super) struct EndpointsArgs {
+    /// The tenant that owns the endpoints. Without it, the platform's own.
+    #[arg(long, value_name = "ID", default_value = "")]
+    of_tenant: String,
+    #[command(flatten)]
+    client: ClientArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct OneArgs {
+    /// The id of the endpoint.
+    endpoint: String,
+    /// The tenant that owns the endpoint. Without it, the platform's own.
+    #[arg(long, value_name = "ID", default_value = "")]
+    of_tenant: String,
+    #[command(flatten)]
+    client: ClientArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct DeleteArgs {
+    #[command(flatten)]
+    one: OneArgs,
+    #[command(flatten)]
+    confirm: ConfirmArgs,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct PutArgs {
+    /// The URL to send events to.
+    #[arg(long, required_unless_present = "url_file")]
+    url: Option<String>,
+    /// A file with the URL, if it holds a secret; `-` is standard input.
+    #[arg(long, value_name = "FILE", conflicts_with = "url")]
+    url_file: Option<PathBuf>,
+    /// The id of the endpoint to replace as a whole. Without it, a new one.
+    #[arg(long, value_name = "ID", default_value = "")]
+    endpoint: String,
+    /// A type of events to send, such as `connection.connected`. Repeatable; without it, all types.
+    #[arg(long = "type", value_name = "TYPE")]
+    types: Vec<String>,
+    /// A description, for people.
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    description: String,
+    /// Make a new secret. For 24 hours the one before signs, too.
+    #[arg(long, requires = "endpoint")]
+    rotate_secret: bool,
+    /// The tenant whose events are sent. Without it, the events of all tenants.
+    #[arg(long, value_name = "ID", default_value = "")]
+    of_tenant: String,
+    #[command(flatten)]
+    client: ClientArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+pub(super) fn run(command: EventsCommand, output: &mut Output) -> Result<(), Failure> {
+    run_on(ONE_THREAD, async {
+        match command {
+            EventsCommand::Endpoints(arguments) => endpoints(arguments, output).await,
+            EventsCommand::PutEndpoint(arguments) => put(arguments, output).await,
+            EventsCommand::DeleteEndpoint(DeleteArgs { one: arguments, confirm }) => {
+                confirm.ask(&format!(
+                    "Delete the endpoint {} with its secret and its deliveries? That cannot be undone.",
+                    arguments.endpoint
+                ))?;
+                let client = arguments.client.connect().await?;
+                let request = v1::DeleteEventEndpointRequest {
+                    tenant_id: arguments.of_tenant,
+                    endpoint_id: arguments.endpoint,
+                    request_id: request_id()?,
+                };
+                client.admin().delete_event_endpoint(request).await?;
+                output.line("The endpoint is deleted.")
+            }
+            EventsCommand::TestEndpoint(arguments) => test(arguments, output).await,
+            EventsCommand::Deliveries(arguments) => deliveries::list(arguments, output).await,
+            EventsCommand::RetryDelivery(arguments) => deliveries::retry(arguments, output).await,
+        }
+    })
+}
+
+async fn endpoints(arguments: EndpointsArgs, output: &mut Output) -> Result<(), Failure> {
+    let client = arguments.client.connect().await?;
+    let mut request = v1::ListEventEndpointsRequest {
+        tenant_id: arguments.of_tenant,
+        page_size: 500,
+        ..Default::default()
+    };
+    let mut all = Vec::new();
+    loop {
+        let page = client.admin().list_event_endpoints(request.clone()).await?.into_inner();
+        all.extend(page.endpoints);
+        if page.next_page_token.is_empty() {
+            break;
+        }
+        request.page_token = page.next_page_token;
+    }
+    let row = |one: &v1::EventEndpoint| {
+        let state = state_of(one);
+        let success = time_text(one.last_success_time.as_ref());
+        vec![one.id.clone(), one.url.clone(), state, one.consecutive_failures.to_string(), success]
+    };
+    let headings = ["ID", "URL", "STATE", "FAILURES", "LAST SUCCESS"];
+    shown::list("EventEndpoint", &all, arguments.output.output, output, &headings, row)
+}
+
+async fn put(arguments: PutArgs, output: &mut Output) -> Result<(), Failure> {
+    let from_file = arguments.url_file.as_deref().map(line_of).transpose()?;
+    let client = arguments.client.connect().await?;
+    let request = v1::PutEventEndpointRequest {
+        tenant_id: arguments.of_tenant,
+        endpoint_id: arguments.endpoint,
+        url: arguments.url.or(from_file).unwrap_or_default(),
+        types: arguments.types,
+        description: arguments.description,
+        rotate_secret: arguments.rotate_secret,
+        request_id: request_id()?,
+    };
+    let stored = client.admin().put_event_endpoint(request).await?.into_inner();
+    let endpoint = stored.endpoint.clone().context("the vault answered without an endpoint")?;
+    shown::one("PutEventEndpointResponse", &stored, arguments.output.output, output, |output| {
+        let types = if endpoint.types.is_empty() { "all".to_owned() } else { endpoint.types.join(" ") };
+        let facts = [
+            ("endpoint", endpoint.id.clone()),
+            ("URL", endpoint.url.clone()),
+            ("types", types),
+            ("description", endpoint.description.clone()),
+            ("state", state_of(&endpoint)),
+            ("secret", stored.secret.clone()),
+        ];
+        shown::facts(&facts, output)
+    })
+}
+
+async fn test(arguments: OneArgs, output: &mut Output) -> Result<(), Failure> {
+    let client = arguments.client.connect().await?;
+    let request =
+        v1::TestEventEndpointRequest { tenant_id: arguments.of_tenant, endpoint_id: arguments.endpoint };
+    let tested = client.admin().test_event_endpoint(request).await?.into_inner();
+    shown::one("TestEventEndpointResponse", &tested, arguments.output.output, output, |output| {
+        let delivered = if tested.delivered { "yes" } else { "no" };
+        let facts = [
+            ("delivered", delivered.to_owned()),
+            ("event", tested.event_id.clone()),
+            ("failure", tested.failure.clone()),
+        ];
+        shown::facts(&facts, output)
+    })?;
+    match tested.delivered {
+        true => Ok(()),
+        false => Err(Failure::Invalid("the endpoint did not take the test event".to_owned())),
+    }
+}
+
+fn state_of(endpoint: &v1::EventEndpoint) -> String {
+    word(endpoint.state().as_str_name(), "EVENT_ENDPOINT_STATE_")
+}

@@ -1,0 +1,182 @@
+//! An example or two for every command, at the end of its help. A test reads each of them as the program would.
+
+use clap::Command;
+
+/// What follows the name of the program, in the order of the commands.
+pub(super) const EXAMPLES: &[&str] = &[
+    #[cfg(feature = "dev")]
+    "dev --simulator",
+    #[cfg(feature = "dev")]
+    "demo",
+    "serve --config credvault.toml",
+    "migrate --config credvault.toml",
+    "backup --config credvault.toml --to vault.backup",
+    "backup verify vault.backup --config credvault.toml",
+    "backup rewrap vault.backup --to rewrapped.backup --config credvault.toml",
+    "restore --config credvault.toml --from vault.backup --erasures erased.json",
+    "config check --config credvault.toml",
+    "config show --config credvault.toml",
+    "config show --policy-schema",
+    "policy explain spiffe://dev.local/app FetchCredential --of-tenant demo --provider shopify --owner tenant",
+    "providers list",
+    "providers get shopify",
+    "connections create generic --account mail --auth-mode bearer --secrets secrets.json",
+    "connections create shopify --config shop=my-store.myshopify.com --auth-mode access_token --prompt",
+    "connections connect xero --account main",
+    "connections list --provider shopify",
+    "connections list --health error --output json",
+    "connections get 0193a5b2-7c40-7cc1-9d3e-1f2a3b4c5d6e",
+    "connections update 0193a5b2-7c40-7cc1-9d3e-1f2a3b4c5d6e --disable",
+    "connections update 0193a5b2-7c40-7cc1-9d3e-1f2a3b4c5d6e --rotation-days 90",
+    "connections rotate 0193a5b2-7c40-7cc1-9d3e-1f2a3b4c5d6e --revoke-now",
+    "connections delete 0193a5b2-7c40-7cc1-9d3e-1f2a3b4c5d6e --revoke",
+    "connections undelete shopify/main",
+    "connections purge 0193a5b2-7c40-7cc1-9d3e-1f2a3b4c5d6e",
+    "connections test shopify/main",
+    "connections refresh xero/main",
+    "connections disconnect shopify/main",
+    "connections set-default shopify/main",
+    "connections put shopify/main --prompt --verify",
+    "connections put generic/mail --secrets secrets.json",
+    "connections versions shopify/main",
+    "connections rollback shopify/main 3",
+    "connections destroy-version shopify/main 2",
+    "consents begin xero/main --session 5f1c",
+    "consents complete --callback callback.txt --session 5f1c",
+    "webhook verify shopify/main --headers headers.txt --body body.json",
+    "tenants create acme --display-name 'Acme Ltd'",
+    "tenants get acme",
+    "tenants list --state suspended",
+    "tenants suspend acme",
+    "tenants resume acme",
+    "tenants connections acme --health error",
+    "tenants connections acme --unused-days 90",
+    "tenants change acme disable --provider shopify --dry-run",
+    "tenants change-all test --provider xero",
+    "tenants erase acme",
+    "tenants erasures acme --statement statement.json",
+    "users list acme",
+    "users delete acme u1 --revoke",
+    "apps put xero --client-id 4f2a --client-secret secret.txt",
+    "apps put xero --client-id 4f2a --client-secret new.txt --keep-previous-secret",
+    "apps list",
+    "apps list --of-tenant acme",
+    "apps delete xero --of-tenant acme",
+    "events endpoints --of-tenant acme",
+    "events put-endpoint --url https://app.test/events --of-tenant acme",
+    "events put-endpoint --endpoint 0193a5b2-7c40-7cc1-9d3e-1f2a3b4c5d6e --url https://app.test/events --rotate-secret",
+    "events delete-endpoint 0193a5b2-7c40-7cc1-9d3e-1f2a3b4c5d6e",
+    "events test-endpoint 0193a5b2-7c40-7cc1-9d3e-1f2a3b4c5d6e",
+    "events deliveries --state dead --of-tenant acme",
+    "events retry-delivery 0193a5b2-7c40-7cc1-9d3e-1f2a3b4c5d6e 0193a5b2-8d51-7aa2-8e4f-2a3b4c5d6e7f",
+    "audit list --outcome denied --since 2026-11-21",
+    "audit list --connection 0193a5b2-7c40-7cc1-9d3e-1f2a3b4c5d6e --output json",
+    "audit summary --by service,action,outcome --since 2026-11-21",
+    "audit export --since 2026-11-01 --until 2026-12-01 > november.jsonl",
+    "audit export --format csv --outcome denied > denied.csv",
+    "rates show acme --days 7 --by-day",
+    "services list --switched on",
+    "services set kpi-report on --connection shopify/main --setting sheet=Orders",
+    "services delete kpi-report",
+    "requirements check shopify@oauth2_code:read_orders",
+    "requirements check --tool kpi-report",
+    "tools put kpi-report --requires shopify:read_orders --uses slack",
+    "tools list",
+    "tools delete kpi-report",
+    "usage show --by provider,day --from 2026-11-01",
+    "usage report 0193a5b2-7c40-7cc1-9d3e-1f2a3b4c5d6e orders.list --calls 20 --errors 1",
+    "fetch shopify --account main",
+    "fetch shopify --account main --field access_token",
+    "fetch-many shopify xero/main --output json --reveal",
+    "limits show acme",
+    "limits set acme connections=500 refreshes_per_minute=default",
+    "sources show acme",
+    "sources set acme --allow 10.1.0.0/16",
+    "sync report 0193a5b2-7c40-7cc1-9d3e-1f2a3b4c5d6e orders --status ok --cursor 2026-11-21 --synced 120",
+    "sync show 0193a5b2-7c40-7cc1-9d3e-1f2a3b4c5d6e",
+    "keys status",
+    "keys status --all",
+    "keys rotate acme",
+    "keys rotate --all",
+    "keys rotate-root --new-version",
+    "keys destroy-older-versions",
+    "keys signing-key",
+    "keys rotate-signing-key",
+    "keys verify-statement statement.json --public-key MCowBQYDK2VwAyEA",
+    "secrets places acme",
+    "secrets move acme --to eu",
+    "secrets check eu",
+    "secrets write-off eu",
+    "secrets own",
+    "dependants --provider shopify",
+    "import env --from legacy.env --dry-run",
+];
+
+/// The command line, with the examples at the end of each command's help.
+pub(super) fn with_examples(mut program: Command) -> Command {
+    for example in EXAMPLES {
+        let command = meant_by(example, &mut program);
+        let before = command.get_after_help().map_or_else(|| "Examples:".to_owned(), ToString::to_string);
+        *command = std::mem::take(command).after_help(format!("{before}\n  credvault {example}"));
+    }
+    program
+}
+
+/// The command that an example is of: the one that its first words lead to.
+fn meant_by<'a>(example: &str, program: &'a mut Command) -> &'a mut Command {
+    let mut command = program;
+    for word in example.split(' ') {
+        if command.find_subcommand(word).is_none() {
+            break;
+        }
+        command = command.find_subcommand_mut(word).expect("it was found a moment ago");
+    }
+    command
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+    use crate::cli::Cli;
+
+    /// What an example passes to the program: what is in quotes is one word, and what follows `>` is none.
+    fn words(example: &str) -> Vec<String> {
+        let command = example.split(" > ").next().unwrap_or_default();
+        let parts = command.split('\'').enumerate().flat_map(|(number, part)| match number % 2 {
+            0 => part.split_whitespace().map(str::to_owned).collect::<Vec<_>>(),
+            _ => vec![part.to_owned()],
+        });
+        parts.collect()
+    }
+
+    /// Checks the help of each command that does something, and of those below it.
+    fn check(above: &str, command: &Command, checked: &mut usize) {
+        for below in command.get_subcommands() {
+            let named = format!("{above} {}", below.get_name());
+            check(&named, below, checked);
+            if below.is_subcommand_required_set() {
+                continue;
+            }
+            let help = below.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let examples: Vec<&str> = help.lines().filter(|line| line.starts_with("  credvault ")).collect();
+            assert!(help.contains("Examples:") && !examples.is_empty(), "{named} has no example");
+            for example in examples {
+                let parsed = Cli::command().try_get_matches_from(words(example));
+                assert!(parsed.is_ok(), "{example}: {:?}", parsed.err().map(|error| error.to_string()));
+                assert!(format!("{example} ").starts_with(&format!("  {named} ")), "{named} has {example}");
+                *checked += 1;
+            }
+        }
+    }
+
+    #[test]
+    fn the_help_of_every_command_ends_with_examples_that_are_right() {
+        let (program, mut checked) = (with_examples(Cli::command()), 0);
+        check("credvault", &program, &mut checked);
+        assert!(checked >= EXAMPLES.len(), "{checked} of {}: one is of no command", EXAMPLES.len());
+        let own = program.get_after_help().map(ToString::to_string).unwrap_or_default();
+        assert!(own.starts_with("Exit codes:") && !own.contains("  credvault "), "{own}");
+    }
+}

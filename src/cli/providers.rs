@@ -1,0 +1,113 @@
+//! `providers list|get`: the catalog, and what each provider needs.
+
+use anyhow::Context as _;
+use clap::{Args, Subcommand};
+
+use super::args::OutputArgs;
+use super::client::ClientArgs;
+use super::failure::Failure;
+use super::lookup::{time_text, word};
+use super::output::Output;
+use super::schema::{Field, fields};
+use super::serve::{ONE_THREAD, run as run_on};
+use super::shown;
+use credvault_proto::v1;
+
+#[derive(Subcommand, Debug)]
+pub(super) enum ProvidersCommand {
+    /// List the providers of the catalog.
+    List(ListArgs),
+    /// Show one provider: its auth modes, and the settings and secret fields of each.
+    Get(GetArgs),
+}
+
+#[derive(Args, Debug)]
+pub(super) struct ListArgs {
+    #[command(flatten)]
+    client: ClientArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct GetArgs {
+    /// The id of the provider.
+    provider: String,
+    #[command(flatten)]
+    client: ClientArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+pub(super) fn run(command: ProvidersCommand, output: &mut Output) -> Result<(), Failure> {
+    run_on(ONE_THREAD, async {
+        match command {
+            ProvidersCommand::List(arguments) => list(&arguments, output).await,
+            ProvidersCommand::Get(arguments) => {
+                let client = arguments.client.connect().await?;
+                let request = v1::GetProviderRequest { provider: arguments.provider };
+                let found = client.connections().get_provider(request).await?.into_inner().provider;
+                let found = found.context("the vault answered without a provider")?;
+                let format = arguments.output.output;
+                shown::one("Provider", &found, format, output, |output| print(&found, output))
+            }
+        }
+    })
+}
+
+async fn list(arguments: &ListArgs, output: &mut Output) -> Result<(), Failure> {
+    let client = arguments.client.connect().await?;
+    let mut request = v1::ListProvidersRequest { page_size: 500, ..Default::default() };
+    let mut all = Vec::new();
+    loop {
+        let page = client.connections().list_providers(request.clone()).await?.into_inner();
+        all.extend(page.providers);
+        if page.next_page_token.is_empty() {
+            break;
+        }
+        request.page_token = page.next_page_token;
+    }
+    let row = |provider: &v1::Provider| {
+        let modes: Vec<&str> = provider.auth_modes.iter().map(|mode| mode.name.as_str()).collect();
+        let since = provider.incident.as_ref().map(|incident| time_text(incident.since.as_ref()));
+        let incident = since.map(|since| format!("since {since}")).unwrap_or_default();
+        vec![provider.id.clone(), provider.display_name.clone(), modes.join(" "), incident]
+    };
+    let headings = ["PROVIDER", "NAME", "AUTH MODES", "INCIDENT"];
+    shown::list("Provider", &all, arguments.output.output, output, &headings, row)
+}
+
+fn print(provider: &v1::Provider, output: &mut Output) -> Result<(), Failure> {
+    let since = provider.incident.as_ref().map(|incident| time_text(incident.since.as_ref()));
+    let facts = [
+        ("provider", provider.id.clone()),
+        ("name", provider.display_name.clone()),
+        ("documentation", provider.documentation_url.clone()),
+        ("incident since", since.unwrap_or_default()),
+    ];
+    shown::facts(&facts, output)?;
+    for mode in &provider.auth_modes {
+        output.line::<Failure>("")?;
+        let consent = if mode.consent { "in a browser, by `credvault connections connect`" } else { "" };
+        let facts = [
+            ("auth mode", mode.name.clone()),
+            ("name", mode.display_name.clone()),
+            ("kind", word(mode.kind().as_str_name(), "AUTH_KIND_")),
+            ("consent", consent.to_owned()),
+            ("scopes", mode.default_scopes.join(" ")),
+            ("settings", names(&fields(mode.config_schema.as_ref()))),
+            ("secret fields", names(&fields(mode.credential_schema.as_ref()))),
+        ];
+        shown::facts(&facts, output)?;
+    }
+    Ok(())
+}
+
+/// The names of fields in one cell; those that may be left out are in brackets.
+fn names(fields: &[Field]) -> String {
+    let name = |field: &Field| match field.required {
+        true => field.name.clone(),
+        false => format!("[{}]", field.name),
+    };
+    fields.iter().map(name).collect::<Vec<_>>().join(" ")
+}

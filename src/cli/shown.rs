@@ -1,0 +1,67 @@
+//! What the vault answered, in the form that the caller asked for: JSON for scripts, a table for people.
+
+use prost::Message;
+
+use super::failure::Failure;
+use super::output::{Format, Output};
+
+/// Prints one message: as JSON for scripts, or as `for_people` prints it. `kind` is the name of its type in the protos.
+pub(super) fn one<M: Message>(
+    kind: &str,
+    message: &M,
+    format: Format,
+    output: &mut Output,
+    for_people: impl FnOnce(&mut Output) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    match format {
+        Format::Json => output.json(kind, message),
+        Format::Table => for_people(output),
+    }
+}
+
+/// Prints messages of one type: as JSON for scripts, or as a table with a row for each.
+pub(super) fn list<M: Message>(
+    kind: &str,
+    messages: &[M],
+    format: Format,
+    output: &mut Output,
+    headings: &[&str],
+    row: impl Fn(&M) -> Vec<String>,
+) -> Result<(), Failure> {
+    match format {
+        Format::Json => output.json_list(kind, messages),
+        Format::Table => output.table(headings, &messages.iter().map(row).collect::<Vec<_>>()),
+    }
+}
+
+/// Prints names with their values, one pair a line. A pair without a value is left out.
+pub(super) fn facts(pairs: &[(&str, String)], output: &mut Output) -> Result<(), Failure> {
+    let pairs: Vec<_> = pairs.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+    output.block(&pairs)
+}
+
+/// Says where a list continues, if there is more of it.
+pub(super) fn more(next_page_token: &str, output: &mut Output) -> Result<(), Failure> {
+    match next_page_token {
+        "" => Ok(()),
+        token => output.line(&format!("There is more: repeat the command with --page-token {token}")),
+    }
+}
+
+/// Prints one page of messages of one type: for scripts with the token of the next page, or as a table with a row for each.
+pub(super) fn page<M: Message>(
+    kind: &str,
+    (messages, next_page_token): (&[M], &str),
+    format: Format,
+    output: &mut Output,
+    headings: &[&str],
+    row: impl Fn(&M) -> Vec<String>,
+) -> Result<(), Failure> {
+    match format {
+        Format::Json => output.json_page(kind, messages, next_page_token),
+        Format::Table => {
+            output.table::<Failure>(headings, &messages.iter().map(row).collect::<Vec<_>>())?;
+            more(next_page_token, output)
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! The commands of administrators: the catalog, tenants, apps, and events with their deliveries.
+
+use super::Shell;
+use crate::harness::receiver::Receiver;
+use crate::harness::{VaultBuilder, by_id, eventually, generic, refusal};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_catalog_and_the_life_of_a_tenant() {
+    let vault = VaultBuilder::sqlite().start().await;
+    let shell = Shell::of(&vault).await;
+    let providers = shell.app(0, &["providers", "list"]);
+    assert!(providers.contains("shopify") && providers.contains("access_token oauth2_c"), "{providers}");
+    let shopify = shell.app(0, &["providers", "get", "shopify"]);
+    assert!(
+        shopify.contains("access_token [webhook_secret]") && shopify.contains("shop [api_version]"),
+        "{shopify}"
+    );
+    let shopify = shell.json("app", &["providers", "get", "shopify"]);
+    assert_eq!(shopify["id"], "shopify");
+    assert!(shell.app(4, &["providers", "get", "shopfy"]).contains("PROVIDER_UNKNOWN"));
+
+    let app = vault.app("acme").await;
+    let id = app.create(generic("main", "CANARY")).await.unwrap().id;
+    let created = shell.operator(0, &["tenants", "create", "globex", "--display-name", "Globex Ltd"]);
+    assert!(created.contains("Globex Ltd") && created.contains("active"), "{created}");
+    assert!(shell.operator(5, &["tenants", "create", "globex"]).contains("TENANT_EXISTS"));
+    assert!(shell.operator(0, &["tenants", "suspend", "acme"]).contains("suspended"));
+    assert_eq!(refusal(&app.fetch(by_id(&id)).await.unwrap_err()), "FailedPrecondition TENANT_SUSPENDED");
+    let suspended = shell.operator(0, &["tenants", "list", "--state", "suspended"]);
+    assert!(suspended.contains("acme") && !suspended.contains("globex"), "{suspended}");
+    assert!(shell.operator(0, &["tenants", "resume", "acme"]).contains("active"));
+    assert_eq!(app.token(by_id(&id)).await.unwrap(), "CANARY");
+    assert_eq!(shell.json("operator", &["tenants", "get", "globex"])["displayName"], "Globex Ltd");
+    shell.operator(4, &["tenants", "get", "nowhere"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_app_is_stored_with_secrets_from_files() {
+    let vault = VaultBuilder::sqlite().start().await;
+    let shell = Shell::of(&vault).await;
+    vault.write("secret.txt", "CANARY_first_secret_of_the_app\n");
+    vault.write("signing.txt", "CANARY_signing_secret_of_the_app\n");
+    let put = |more: &[&str]| {
+        let app =
+            ["apps", "put", "slack", "--client-id", "4f2a", "--redirect-uri", "https://app.example.com/back"];
+        shell.operator(0, &[&app[..], more].concat())
+    };
+    let secrets = ["--client-secret", "secret.txt", "--setting-file", "signing_secret=signing.txt"];
+    let stored = put(&secrets);
+    assert!(stored.contains("client_secret=") && stored.contains("signing_secret="), "{stored}");
+    vault.write("secret.txt", "CANARY_second_secret_of_the_app");
+    let kept = put(&["--client-secret", "secret.txt", "--keep-previous-secret", "--scope", "chat:write"]);
+    assert!(kept.contains("previous_client_secret=") && kept.contains("chat:write"), "{kept}");
+    assert!(shell.operator(0, &["apps", "list"]).contains("slack"));
+    assert!(!shell.operator(0, &["apps", "list", "--of-tenant", "acme"]).contains("slack"));
+    shell.operator(0, &["apps", "delete", "slack", "--yes"]);
+    assert!(!shell.operator(0, &["apps", "list"]).contains("slack"));
+    let missing =
+        shell.operator(2, &["apps", "put", "slack", "--client-id", "4f2a", "--client-secret", "none.txt"]);
+    assert!(missing.contains("none.txt cannot be read"), "{missing}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_endpoint_is_registered_tested_and_its_events_are_sent_again() {
+    let vault = VaultBuilder::sqlite().allow_loopback().start().await;
+    let shell = Shell::of(&vault).await;
+    let receiver = Receiver::start().await;
+    let of_tenant = ["--of-tenant", "acme"];
+    vault.write("url.txt", &format!("{}\n", receiver.url));
+    let put = [&["events", "put-endpoint", "--url-file", "url.txt"], &of_tenant[..]].concat();
+    let stored = shell.json("operator", &put);
+    let id = stored["endpoint"]["id"].as_str().unwrap().to_owned();
+    assert!(stored["secret"].as_str().unwrap().starts_with("whsec_"));
+    let on_one =
+        |code: i32, verb: &str| shell.operator(code, &[&["events", verb, &id], &of_tenant[..]].concat());
+    assert!(on_one(0, "test-endpoint").contains("yes"));
+    receiver.answer(&[500]);
+    let failed = on_one(5, "test-endpoint");
+    assert!(failed.contains("500") && failed.contains("did not take"), "{failed}");
+    assert_eq!(receiver.count(), 2);
+
+    vault.app("acme").await.create(generic("main", "CANARY")).await.unwrap();
+    eventually("a delivery", || async { receiver.count() > 2 }).await;
+    let event = receiver.received()[2].id().to_owned();
+    let delivered =
+        [&["events", "deliveries", "--state", "delivered", "--endpoint", &id], &of_tenant[..]].concat();
+    eventually("its record", || async { shell.operator(0, &delivered).contains(&event) }).await;
+    let page = shell.json("operator", &[&delivered[..], &["--page-size", "1"]].concat());
+    assert_eq!(page["items"].as_array().unwrap().len(), 1, "{page}");
+    let retry = [&["events", "retry-delivery", &id, &event], &of_tenant[..]].concat();
+    assert!(shell.operator(0, &retry).contains(&event));
+    let same = || receiver.received().iter().filter(|one| one.id() == event).count();
+    eventually("the same event", || async { same() == 2 }).await;
+
+    let rotate = ["--url-file", "url.txt", "--endpoint", &id, "--rotate-secret"];
+    let rotated =
+        shell.json("operator", &[&["events", "put-endpoint"], &rotate[..], &of_tenant[..]].concat());
+    assert_ne!(rotated["secret"], stored["secret"]);
+    assert!(shell.operator(0, &[&["events", "endpoints"], &of_tenant[..]].concat()).contains(&id));
+    shell.operator(0, &[&["events", "delete-endpoint", &id, "--yes"], &of_tenant[..]].concat());
+    assert!(!shell.operator(0, &[&["events", "endpoints"], &of_tenant[..]].concat()).contains(&id));
+    shell.operator(2, &["events", "put-endpoint"]);
+}
