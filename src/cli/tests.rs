@@ -1,6 +1,8 @@
 //! The command line as a whole: its examples, its RPCs, and how it finds out in which format to print.
 
-use super::*;
+use std::ffi::OsString;
+
+use super::{program, rpcs, wants_yaml};
 
 /// Every command without commands below it: the words that lead to it, and the end of its help.
 fn leaves(command: &clap::Command, path: &str, found: &mut Vec<(String, String)>) {
