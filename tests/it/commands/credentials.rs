@@ -75,4 +75,8 @@ async fn a_person_is_asked_for_secrets_that_the_terminal_does_not_show() {
     assert_eq!(token(), "CANARY typed again\n");
     let unclear = shell.app(2, &["connections", "create", "generic", "--prompt"]);
     assert!(unclear.contains("--auth-mode: one of basic, bearer"), "{unclear}");
+    // The same person is asked before a deletion.
+    let asked = shell.typed("y", &["connections", "delete", "generic/mail"]);
+    assert!(asked.contains("[y/N]") && asked.contains("credvault connections undelete"), "{asked}");
+    shell.app(4, &["connections", "get", "generic/mail"]);
 }
