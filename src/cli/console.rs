@@ -5,7 +5,6 @@ use std::io::Write as _;
 use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -16,6 +15,7 @@ use secrecy::ExposeSecret as _;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use super::browser;
 use super::client::ClientArgs;
 use super::failure::Failure;
 use super::output::Output;
@@ -51,7 +51,7 @@ pub(super) fn run(arguments: ConsoleArgs, output: &mut Output) -> Result<(), Fai
     harden()?;
     run_on(None, async move {
         let stop = terminated()?;
-        let client = arguments.client.as_operator().connect().await?;
+        let client = arguments.client.connect_as_operator().await?;
         let bound = TcpListener::bind(arguments.listen).await;
         let listener = bound.with_context(|| format!("{} cannot be served", arguments.listen))?;
         let address = listener.local_addr().context("the port has no address")?;
@@ -79,16 +79,14 @@ fn show(console: &Console, no_browser: bool, output: &mut Output) -> Result<Opti
         "Open this address in a browser within ten minutes. It works once:\n\n  {}\n\nServing until Ctrl-C.",
         address.expose_secret()
     ))?;
-    let has_desktop = ["DISPLAY", "WAYLAND_DISPLAY"].iter().any(|name| std::env::var_os(name).is_some());
-    if no_browser || !has_desktop {
+    if no_browser {
         return Ok(None);
     }
     // Without a folder of one's own, or a program that opens pages, the printed address has to do.
     let folder = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
     let page = folder.and_then(|folder| FirstPage::write(&folder, address.expose_secret()).ok());
     if let Some(page) = &page {
-        let mut opens = Command::new("xdg-open");
-        let _ = opens.arg(&page.0).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        browser::open(&page.0.to_string_lossy());
     }
     Ok(page)
 }

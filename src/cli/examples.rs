@@ -111,7 +111,6 @@ pub(super) const EXAMPLES: &[&str] = &[
     "dependants --provider shopify",
     "console --no-browser",
     "import env --from legacy.env --dry-run",
-    "completions bash > credvault.bash",
 ];
 
 /// The command line, with the examples at the end of each command's help.

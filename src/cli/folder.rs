@@ -14,8 +14,8 @@ use credvault_domain::{Clock as _, Random as _};
 
 use authority::{Authority, Issued};
 
-use super::client::Profile;
 use super::failure::Failure;
+use super::profile::Profile;
 use crate::SystemClock;
 use crate::settings::RawSettings;
 
