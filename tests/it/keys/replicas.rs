@@ -176,7 +176,6 @@ async fn the_root_key_moves_although_a_replica_is_killed() {
     vault.stop().await;
     let other = format!("other_root_key.file={}", vault.folder.path().join("other.key").display());
     let (process, begun_at) = process(&vault, &[&other]).await;
-    // Slowly here, too.
     let request = v1::RotateRootKeyRequest { records_per_second: 2, ..Default::default() };
     let stream = begun_at.admin().rotate_root_key(request).await.unwrap().into_inner();
     remember_the_first(&vault).await;
