@@ -15,7 +15,7 @@ use crate::harness::{Client, Process, TestVault, VaultBuilder, by_id, eventually
 const AT_WORK: &str = "running AND process_id = (SELECT process_id FROM public.first_process)";
 
 /// So slow that the first process has many turns at the rotation, which the replicas take as it comes.
-const SLOWLY: u32 = 50;
+const SLOWLY: i32 = 50;
 
 /// A connection that is read and written: its client, its id and its secret.
 type Kept = (Client, String, String);
