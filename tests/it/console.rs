@@ -4,8 +4,8 @@ mod access;
 mod changes;
 mod pages;
 
-use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Stdio};
+use std::io::{BufRead as _, BufReader, Lines};
+use std::process::{Child, ChildStdout, Stdio};
 
 use reqwest::header::{COOKIE, ORIGIN, SET_COOKIE};
 use reqwest::redirect::Policy;
@@ -29,6 +29,8 @@ async fn overseen(builder: VaultBuilder) -> TestVault {
 /// A console that runs, its one-time ticket, and the browser that it has let in.
 struct Console {
     child: Child,
+    /// Open as long as the program runs, which could print nothing more otherwise.
+    _printed: Lines<BufReader<ChildStdout>>,
     authority: String,
     ticket: String,
     http: reqwest::Client,
@@ -52,12 +54,13 @@ impl Console {
             "console.toml",
         ]);
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
-        let url = lines.map(|line| line.trim().to_owned()).find(|line| line.starts_with("http://")).unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut printed = lines.by_ref().map_while(Result::ok).map(|line| line.trim().to_owned());
+        let url = printed.find(|line| line.starts_with("http://")).unwrap();
         let (authority, ticket) = url.strip_prefix("http://").unwrap().split_once("/begin?ticket=").unwrap();
         let (authority, ticket) = (authority.to_owned(), ticket.to_owned());
         let http = reqwest::Client::builder().redirect(Policy::none()).build().unwrap();
-        Self { child, authority, ticket, http, cookie: None }
+        Self { child, _printed: lines, authority, ticket, http, cookie: None }
     }
 
     /// The same, with the browser let in.
