@@ -137,7 +137,7 @@ async function aPersonConnectsAnAccount() {
   await titled(page, "Connected");
   await inspect(page, "connected");
   const { code: exit, printed } = await ended;
-  assert.ok(exit === 0 && /main .*connected/.test(printed), printed);
+  assert.ok(exit === 0 && /state: +connected/.test(printed), printed);
   const { credential } = await call("VaultService/FetchCredential", { provider: "simulator", account_name: "main" });
   assert.ok(credential.fields.access_token && !credential.fields.refresh_token);
 }
