@@ -70,7 +70,7 @@ impl Section {
     }
 }
 
-/// A whole page.
+/// A whole page, as the browser gets it.
 pub(crate) struct Page {
     status: StatusCode,
     section: Option<Section>,

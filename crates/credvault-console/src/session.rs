@@ -22,7 +22,7 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// Draws the secrets.
+    /// Draws the secrets at random.
     pub(crate) fn new(random: &dyn Random) -> Result<Self, Exhausted> {
         Ok(Self {
             ticket: Mutex::new(Some(drawn(random)?)),

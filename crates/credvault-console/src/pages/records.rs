@@ -11,7 +11,7 @@ use crate::words::{number, outcome, when};
 
 const HEADINGS: [&str; 7] = ["Time", "Service", "User", "Action", "About", "Outcome", "More"];
 
-/// Records, newest first.
+/// Records of the audit log, newest first.
 pub(crate) fn records(tenant: &str, events: &[v1::AuditEvent]) -> Markup {
     if events.is_empty() {
         return html! { p { "There is no such record." } };
