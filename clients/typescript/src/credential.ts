@@ -53,6 +53,12 @@ export class Credential {
     return duration ? Number(duration.seconds) * 1000 + duration.nanos / 1e6 : 0;
   }
 
+  /** What `JSON.stringify` writes. */
+  toJSON(): Record<string, string> {
+    const { provider, connectionId, version } = this.#message;
+    return { provider, connectionId, version: `${version}`, traceId: this.traceId };
+  }
+
   toString(): string {
     const { provider, connectionId, version } = this.#message;
     return `Credential of ${provider}, connection ${connectionId}, version ${version}`;
