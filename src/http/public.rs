@@ -5,6 +5,7 @@
 
 mod page;
 mod refused;
+mod session_cookie;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -19,8 +20,9 @@ use credvault_domain::ProviderId;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use credvault_operations::Context;
+use credvault_operations::connect::{Visits, open_path, page_path};
 use credvault_operations::consents::browser::{Browser, Browsers, Parameters, Returned, Started};
+use credvault_operations::{Context, Refusal};
 use page::Page;
 use refused::{page_of, page_of_refusal};
 
@@ -30,10 +32,13 @@ use super::port::HEAD_TIMEOUT;
 const MAX_BODY_BYTES: usize = 64 * 1024;
 /// How many requests may use the database at once, because all calls share it.
 const MAX_AT_ONCE: usize = 16;
+/// The query of a connect page's URL when the browser comes with the cookie that it was given.
+const AGAIN: &str = "again";
 
 /// What all requests are served with.
 struct Port {
     browsers: Browsers,
+    visits: Visits,
     /// Whether browsers come by https.
     secure: bool,
     turns: Semaphore,
@@ -42,12 +47,14 @@ struct Port {
 /// The routes of the port. Browsers reach it at `url`.
 pub(crate) fn router(context: Arc<Context>, url: &str) -> Router {
     let (secure, turns) = (url.starts_with("https:"), Semaphore::new(MAX_AT_ONCE));
-    let port = Port { browsers: Browsers::new(context), secure, turns };
+    let visits = Visits::new(Arc::clone(&context));
+    let port = Port { browsers: Browsers::new(context), visits, secure, turns };
     Router::new()
         .route("/", get(home))
         .route("/page.js", get(page::script))
         .route("/page.css", get(page::style))
         .route("/oauth/start", get(start))
+        .route("/connect/open/{token}", get(open_connect_page))
         .route("/oauth/callback/{*place}", get(callback).post(posted))
         .route("/oauth/return/{page}", get(returned))
         .route("/oauth/confirm", post(confirm))
@@ -95,6 +102,37 @@ async fn start(
     }
 }
 
+/// Opens a connect page for this browser, in two steps. The first gives it a cookie and has it come again; only the second, which
+/// brings the cookie along, uses the token up. So a browser that keeps no cookie here loses nothing, and neither does one whose
+/// answer got lost.
+async fn open_connect_page(
+    State(port): State<Arc<Port>>,
+    Path(token): Path<String>,
+    RawQuery(query): RawQuery,
+    ConnectInfo(address): ConnectInfo<IpAddr>,
+    headers: HeaderMap,
+) -> Response {
+    if session_cookie::is_prefetch(&headers) {
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    }
+    let id = session_cookie::value(&headers, port.secure);
+    let came_again = query.as_deref() == Some(AGAIN);
+    let browser = match (id, came_again) {
+        (Some(id), _) => Browser { id: Some(id), address },
+        (None, true) => return port.show(page::no_cookies()),
+        (None, false) => return port.with_session_cookie(&token, &headers),
+    };
+    let work = Arc::clone(&port);
+    port.whole(async move {
+        let Some(_turn) = work.turn().await else { return Next::Page(page::busy()) };
+        match work.visits.open(&token, &browser).await {
+            Ok(id) => Next::To(page_path(id)),
+            Err(refusal) => Next::Page(page_of_refusal(&refusal)),
+        }
+    })
+    .await
+}
+
 async fn callback(
     State(port): State<Arc<Port>>,
     Path(place): Path<String>,
@@ -108,7 +146,7 @@ async fn callback(
     port.whole(async move {
         let Some(_turn) = work.turn().await else { return Next::Page(page::busy()) };
         match work.browsers.callback(&place, query, &browser).await {
-            Ok(page) => Next::Returned(page),
+            Ok(page) => Next::To(format!("/oauth/return/{page}")),
             Err(refused) => Next::Page(page_of(refused)),
         }
     })
@@ -194,8 +232,8 @@ async fn deliver_keys(State(port): State<Arc<Port>>, Path(provider): Path<String
 
 /// Where a browser goes next.
 enum Next {
-    /// To a page of the vault's own with this in its address, which can be loaded again.
-    Returned(String),
+    /// To a page of the vault's own at this path, which can be loaded again.
+    To(String),
     /// Nowhere: it shows this page.
     Page(Page),
 }
@@ -231,7 +269,7 @@ impl Port {
     async fn whole(&self, work: impl Future<Output = Next> + Send + 'static) -> Response {
         match self.browsers.spawn(work).await.unwrap_or_else(|_| Next::Page(page::broken())) {
             Next::Page(page) => self.show(page),
-            Next::Returned(page) => see_other(&format!("/oauth/return/{page}")),
+            Next::To(path) => see_other(&path),
         }
     }
 
@@ -243,6 +281,24 @@ impl Port {
     fn show(&self, page: Page) -> Response {
         metrics::counter!("credvault_pages_total", "page" => page.kind, "reason" => page.reason).increment(1);
         page.into_response()
+    }
+
+    /// Gives a browser a cookie for connect pages, and has it open the page again.
+    fn with_session_cookie(&self, token: &str, headers: &HeaderMap) -> Response {
+        // The token becomes a part of a header.
+        if !token.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)) {
+            return self.show(page::not_found());
+        }
+        let Ok(value) = self.visits.new_cookie() else {
+            return self.show(page_of_refusal(&Refusal::Internal));
+        };
+        let mut response = see_other(&format!("{}?{AGAIN}", open_path(token)));
+        let cookie = session_cookie::header_value(&value, self.secure, session_cookie::is_framed(headers));
+        // It is ASCII without line breaks.
+        HeaderValue::try_from(cookie).into_iter().for_each(|value| {
+            response.headers_mut().insert(header::SET_COOKIE, value);
+        });
+        response
     }
 
     /// The prefix has browsers accept it from this very host by https only.

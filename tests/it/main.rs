@@ -16,6 +16,7 @@ mod canary;
 mod certificates;
 mod checked;
 mod client_keys;
+mod connect_pages;
 mod connection_tests;
 mod consents;
 mod crash;

@@ -184,6 +184,13 @@ pub(super) fn broken() -> Page {
         .because(Reason::Internal.as_str())
 }
 
+pub(super) fn no_cookies() -> Page {
+    let text = "Your browser keeps no cookies for this page, which it needs to tell you from others. Allow them, or open the \
+                page in a window of its own.";
+    Page::plain(StatusCode::BAD_REQUEST, "no_cookies", "This page needs cookies", text)
+        .because(Reason::StateForeign.as_str())
+}
+
 pub(super) fn not_found() -> Page {
     let text = "There is no page at this address. Begin in the application for which you want to connect an account.";
     Page::plain(StatusCode::NOT_FOUND, "not_found", "There is nothing here", text)

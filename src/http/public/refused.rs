@@ -1,7 +1,7 @@
 //! The pages of refusals: for each what happened and what to do, in the words of the person who reads it.
 
 use credvault_broker::ConsentError;
-use credvault_store::{AuthorizationError, Error};
+use credvault_store::{AuthorizationError, ConnectSessionError, Error};
 use http::StatusCode;
 
 use credvault_operations::Refusal;
@@ -22,6 +22,7 @@ pub(super) fn page_of(refused: Refused) -> Page {
 pub(super) fn page_of_refusal(refusal: &Refusal) -> Page {
     let page = match refusal {
         Refusal::Store(Error::Authorization(error)) => of_state(*error),
+        Refusal::Store(Error::ConnectSession(error)) => of_session(*error),
         Refusal::Store(Error::ConnectionNotFound) => of_state(AuthorizationError::Unknown),
         Refusal::Consent(error) => of_consent(error),
         Refusal::Invalid(_) => Page::plain(
@@ -40,6 +41,7 @@ pub(super) fn page_of_refusal(refusal: &Refusal) -> Page {
         ),
         Refusal::Store(Error::Unavailable(_)) | Refusal::Spent(_) => unavailable(),
         Refusal::Store(_)
+        | Refusal::Session(_)
         | Refusal::Settings(_)
         | Refusal::Unreadable(_)
         | Refusal::ProviderUnknown
@@ -118,6 +120,24 @@ fn of_state(error: AuthorizationError) -> Page {
             format!("It belongs to no account that is being connected now. {AGAIN}"),
         ),
     };
+    Page::plain(status, kind, title, text)
+}
+
+/// The page of a connect page that does not open.
+fn of_session(error: ConnectSessionError) -> Page {
+    let (status, kind, title) = match error {
+        ConnectSessionError::Unknown => (StatusCode::NOT_FOUND, "no_session", "This page has ended"),
+        ConnectSessionError::Expired => {
+            (StatusCode::BAD_REQUEST, "late_session", "The time of this page is over")
+        }
+        ConnectSessionError::Foreign => {
+            (StatusCode::FORBIDDEN, "foreign_session", "This page was opened in another browser")
+        }
+        ConnectSessionError::Forged => {
+            (StatusCode::FORBIDDEN, "forged", "This request does not come from the page")
+        }
+    };
+    let text = "Open it again in the application in which you started.";
     Page::plain(status, kind, title, text)
 }
 
