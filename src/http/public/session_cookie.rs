@@ -55,7 +55,7 @@ mod tests {
 
     fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
         let pair = |(name, value): &(&'static str, &str)| {
-            (http::HeaderName::from_static(name), HeaderValue::try_from(*value).expect("a value"))
+            (http::HeaderName::from_static(*name), HeaderValue::try_from(*value).expect("a value"))
         };
         pairs.iter().map(pair).collect()
     }
@@ -81,7 +81,7 @@ mod tests {
         assert_eq!(value(&sent, true).as_deref(), Some("mine"));
         assert_eq!(value(&sent, false), None);
         let long = format!("credvault-connect={}", "a".repeat(129));
-        assert_eq!(value(&headers(&[("cookie", &long)]), false), None);
+        assert_eq!(value(&headers(&[("cookie", long.as_str())]), false), None);
     }
 
     #[test]

@@ -98,12 +98,13 @@ async fn a_session_is_opened_once_and_by_one_browser(fixture: &Fixture) {
 async fn of_many_browsers_at_once_one_opens_a_session(fixture: &Fixture) {
     let scope = fixture.tenant("acme").await;
     let made = make(fixture, &scope, "u1").await.unwrap();
-    let session = fixture.store.connect_sessions().get(made.id).await.unwrap();
+    let sessions = fixture.store.connect_sessions();
+    let session = sessions.get(made.id).await.unwrap();
     let browsers: Vec<String> = (0..8).map(|number| format!("browser {number}")).collect();
-    let tries = browsers.iter().map(|browser| fixture.store.connect_sessions().open(&session, browser));
-    let opened = futures::future::join_all(tries.collect::<Vec<_>>()).await;
+    let tries = browsers.iter().map(|browser| sessions.open(&session, browser));
+    let opened = futures::future::join_all(tries).await;
     assert_eq!(opened.iter().filter(|result| result.is_ok()).count(), 1, "{opened:?}");
-    let session = fixture.store.connect_sessions().get(made.id).await.unwrap();
+    let session = sessions.get(made.id).await.unwrap();
     for (browser, result) in browsers.iter().zip(&opened) {
         assert_eq!(session.check_browser(Some(browser)).is_ok(), result.is_ok(), "{browser}");
     }
