@@ -18,7 +18,7 @@ pub enum InputKind {
     Json,
     /// An https URL without user, query or fragment.
     Url,
-    /// A whole number.
+    /// A whole number, negative or not.
     Number,
     /// Yes or no: `true` or `false`.
     Switch,

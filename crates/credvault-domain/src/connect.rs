@@ -11,7 +11,7 @@ const MAX_LANGUAGE_BYTES: usize = 35;
 /// Something that a person may do on a connect page. Every session shows the connections.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum ConnectAction {
-    /// Connect another account.
+    /// Connect another account at a provider.
     Add,
     /// Give a connection another credential, or consent again.
     Reconnect,

@@ -27,7 +27,7 @@ pub struct Listing {
 /// A connection as its owner sees it.
 #[derive(Debug)]
 pub struct ListedConnection {
-    /// The connection's id.
+    /// The connection's id in the vault.
     pub id: ConnectionId,
     /// The provider's id in the catalog.
     pub provider: ProviderId,

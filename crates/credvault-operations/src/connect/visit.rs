@@ -147,7 +147,7 @@ fn page_token(cookie: &str, id: ConnectSessionId) -> Option<SecretString> {
 }
 
 impl Visit {
-    /// The session's id.
+    /// The session's id, as in its address.
     pub fn id(&self) -> ConnectSessionId {
         self.session.id
     }
