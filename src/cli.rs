@@ -9,6 +9,7 @@ mod backup;
 mod client;
 mod config;
 mod connect;
+mod connect_page;
 mod connections;
 mod consents;
 #[cfg(feature = "dev")]

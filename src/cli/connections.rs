@@ -11,7 +11,6 @@ use credvault_domain::Clock as _;
 use super::affected::print_affected;
 use super::args::{HealthArg, OutputArgs, days, pair};
 use super::client::ClientArgs;
-use super::connect;
 use super::failure::Failure;
 use super::lookup::{
     every_page, print_all, print_one, print_rotation, print_words, request_id, settings, time_text,
@@ -19,6 +18,7 @@ use super::lookup::{
 use super::output::{Format, Output};
 use super::secret_input::SecretArgs;
 use super::serve::{ONE_THREAD, run as run_on};
+use super::{connect, connect_page};
 use crate::clock::SystemClock;
 use crate::grpc::{struct_of, timestamp};
 use credvault_proto::v1;
@@ -29,6 +29,9 @@ pub(super) enum ConnectionsCommand {
     Create(CreateArgs),
     /// Connect an account in a browser: prints the address to open, waits, and reports.
     Connect(connect::ConnectArgs),
+    /// Make a session of the vault's connect page for the user of the call, and print the address that this user's browser opens,
+    /// once.
+    ConnectPage(connect_page::ConnectPageArgs),
     /// List all connections that the caller can reach.
     List(ListArgs),
     /// Show one connection by its id.
@@ -150,6 +153,7 @@ pub(super) fn run(command: ConnectionsCommand, output: &mut Output) -> Result<()
         match command {
             ConnectionsCommand::Create(arguments) => create(arguments, output).await,
             ConnectionsCommand::Connect(arguments) => connect::run(arguments, output).await,
+            ConnectionsCommand::ConnectPage(arguments) => connect_page::run(arguments, output).await,
             ConnectionsCommand::List(arguments) => list(arguments, output).await,
             ConnectionsCommand::Get(arguments) => {
                 let client = arguments.client.connect().await?;

@@ -66,6 +66,7 @@ const COMMANDS: &[(&str, &str)] = &[
     ("SetDefaultConnection", "connections set-default"),
     ("BeginAuthorization", "consents begin"),
     ("CompleteAuthorization", "consents complete"),
+    ("CreateConnectSession", "connections connect-page"),
     ("RefreshConnection", "connections refresh"),
     ("TestConnection", "connections test"),
     ("RotateCredential", "connections rotate"),

@@ -1,9 +1,16 @@
-//! Connect pages: the session that a service makes, the browser that opens it, and what the page may do then. The pages' HTML is
-//! walked by `tests/browser`; here the operations behind it are called as its handlers do.
+//! Connect pages: the session that a service makes, the browser that opens it, and what the page may do then. Some tests call
+//! the operations as the page's handlers do, others the pages over HTTP; `tests/browser` walks them with a real browser.
+
+mod window;
 
 mod consenting;
 mod ends;
+mod guarded;
+mod marketplaces;
 mod opening;
+mod pages;
+mod shown;
+mod windows;
 mod work;
 
 use std::collections::BTreeMap;

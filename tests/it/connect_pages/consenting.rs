@@ -45,7 +45,8 @@ async fn a_consent_comes_back_to_the_page_that_began_it(builder: VaultBuilder) {
     let page = opened(&connected.vault, "u1", request()).await;
     let app = acting(&connected.vault, "u1").await;
     let mut browser = Browser::of(&connected);
-    for (shop, way) in [("shop-1", ConsentWay::Window), ("shop-2", ConsentWay::Page)] {
+    let way = ConsentWay::Window;
+    for shop in ["shop-1", "shop-2"] {
         let begun = begin(&page, shop, way).await;
         let seen = allowed(&connected, &mut browser, &begun, shop).await;
         let (url, message) = seen.onward();
@@ -63,7 +64,7 @@ async fn a_consent_comes_back_to_the_page_that_began_it(builder: VaultBuilder) {
     assert_eq!((first.account_id.as_deref(), first.text.as_deref()), (Some("shop-1"), None));
     assert!(first.by_consent && !first.by_values && !first.shared);
     // The same connection consents again and keeps its id.
-    let begun = page.changes().await.begin_again(first.id, ConsentWay::Page).await.unwrap();
+    let begun = page.changes().await.begin_again(first.id, way).await.unwrap();
     assert_eq!(begun.connection, first.id);
     let result = allowed(&connected, &mut browser, &begun, "shop-1").await.data("result");
     page.visit().await.unwrap().complete(result.into()).await.unwrap();
@@ -88,7 +89,7 @@ async fn no_other_page_completes_a_consent(builder: VaultBuilder) {
     // Login CSRF: a person follows the link of another person's page. The result comes back in the browser of the one who
     // consented; its page is another one.
     for (account, page) in [("a", &second), ("b", &theirs)] {
-        let begun = begin(&mine, account, ConsentWay::Page).await;
+        let begun = begin(&mine, account, ConsentWay::Window).await;
         let result = allowed(&connected, &mut browser, &begun, "shop-1").await.data("result");
         let completed = page.visit().await.unwrap().complete(result.clone().into()).await;
         assert_eq!(reason(completed), "STATE_FOREIGN");
