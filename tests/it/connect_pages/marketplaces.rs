@@ -81,6 +81,12 @@ async fn xero(window: &mut Window) -> Seen {
 async fn the_page_lists_adds_tests_and_deletes_all_four(builder: VaultBuilder) {
     let connected = started(builder).await;
     let (mut window, _) = Window::opened(&connected, "u1", four()).await;
+    let ids = they_are_added(&mut window).await;
+    they_are_tested_and_deleted(&mut window, &ids).await;
+    assert_eq!(connected.provider.counts().revocations, 1, "Xero's grant was revoked");
+}
+
+async fn they_are_added(window: &mut Window) -> Vec<String> {
     // "Connection form": the marketplaces, and for each what it asks for.
     let cards = window.look("/add").await;
     for name in ["Takealot", "Amazon", "Shopify", "Xero"] {
@@ -114,16 +120,20 @@ async fn the_page_lists_adds_tests_and_deletes_all_four(builder: VaultBuilder) {
         ("takealot", window.post("/add/takealot", &takealot("sim_key_takealot-seller")).await),
         ("amazon_sp_seller", window.post("/add/amazon_sp_seller", &amazon).await),
         ("shopify", window.post("/add/shopify", &shopify).await),
-        ("xero", xero(&mut window).await),
+        ("xero", xero(window).await),
     ] {
         assert!(seen.body.contains("The account is connected."), "{provider}: {}", seen.body);
         ids.push(about(&seen.body));
     }
+    ids
+}
+
+async fn they_are_tested_and_deleted(window: &mut Window, ids: &[String]) {
     // "Connection list": all of them, with their states.
     let list = window.look("").await;
     assert_eq!(list.body.matches(">Connected</span>").count(), 4, "{}", list.body);
     // "Test".
-    for id in &ids {
+    for id in ids {
         let tested = window.post(&format!("/c/{id}/test"), &[]).await;
         assert!(tested.body.contains("The connection works"), "{id}: {}", tested.body);
     }
@@ -138,5 +148,4 @@ async fn the_page_lists_adds_tests_and_deletes_all_four(builder: VaultBuilder) {
         assert!(gone.body.contains("The connection is removed."), "{}", gone.body);
     }
     assert!(window.look("").await.body.contains("Nothing is connected yet."));
-    assert_eq!(connected.provider.counts().revocations, 1, "Xero's grant was revoked");
 }

@@ -9,6 +9,7 @@ use crate::harness::{VaultBuilder, by_id};
 use crate::on_both;
 
 on_both![
+    a_customer_finds_a_provider_and_its_form,
     a_customer_adds_an_account_that_the_provider_accepts,
     a_customer_tests_names_and_chooses_connections,
     a_customer_replaces_a_key_and_ends_a_connection,
@@ -27,7 +28,7 @@ fn error<'a>(body: &'a str, field: &str) -> &'a str {
     rest.split_once('>').unwrap().1.split_once('<').unwrap().0
 }
 
-async fn a_customer_adds_an_account_that_the_provider_accepts(builder: VaultBuilder) {
+async fn a_customer_finds_a_provider_and_its_form(builder: VaultBuilder) {
     let connected = builder.start_with_provider(STRICT).await;
     let (mut window, list) = Window::opened(&connected, "u1", request()).await;
     assert_eq!(list.title(), "Your connections");
@@ -52,6 +53,15 @@ async fn a_customer_adds_an_account_that_the_provider_accepts(builder: VaultBuil
     ] {
         assert!(form.body.contains(part), "{part}: {}", form.body);
     }
+    // What the form does not have, and a provider that there is none of.
+    let other = window.post("/add/simulator", &[("mode", "api_key"), ("f-CANARY", "CANARY")]).await;
+    assert_eq!(other.status, 400);
+    assert_eq!(window.look("/add/canary").await.status, 400);
+}
+
+async fn a_customer_adds_an_account_that_the_provider_accepts(builder: VaultBuilder) {
+    let connected = builder.start_with_provider(STRICT).await;
+    let (mut window, _) = Window::opened(&connected, "u1", request()).await;
     let key = |key, shop, name| {
         [("mode", "api_key"), ("by", "values"), ("f-key", key), ("f-shop", shop), ("account_name", name)]
     };
@@ -87,10 +97,6 @@ async fn a_customer_adds_an_account_that_the_provider_accepts(builder: VaultBuil
         taken.status == 400
             && taken.body.contains("There is a connection of this name at Simulator already.")
     );
-    // A field that the form does not have, and a provider that there is none of.
-    let other = window.post("/add/simulator", &[("mode", "api_key"), ("f-CANARY", "CANARY")]).await;
-    assert_eq!(other.status, 400);
-    assert_eq!(window.look("/add/canary").await.status, 400);
     // While the provider does not answer, nothing is stored.
     connected.provider.stop().await;
     let later = window.post("/add/simulator", &key("sim_key_shop-3", "", "third")).await;
