@@ -74,7 +74,8 @@ fn row(guest: &Guest, one: &ListedConnection) -> Markup {
     html! {
         li {
             div class="what" {
-                h3 { (one.provider_name) }
+                // Below the page's own heading, or below that of what is shared.
+                @if one.shared { h3 { (one.provider_name) } } @else { h2 { (one.provider_name) } }
                 @let note = note(one);
                 @if !note.is_empty() { p class="note" { (note) } }
             }
