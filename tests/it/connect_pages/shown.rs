@@ -97,3 +97,20 @@ async fn other_sites_load_the_script_of_the_element() {
     }
     assert!(bytes < 60 * 1024, "{bytes}");
 }
+
+#[test]
+fn the_page_for_developers_has_the_example_for_react() {
+    let page = crate::documents::page("docs/connect-accounts.md");
+    let shown = page.split("```tsx\n").nth(1).unwrap().split("```").next().unwrap();
+    assert_eq!(shown, crate::documents::page("examples/connect/Connections.tsx"));
+    // The types, the element and the table name the same events.
+    let (types, element) = (
+        crate::documents::page("clients/connect/credvault-connect.d.ts"),
+        crate::documents::page("src/pages/connect.js"),
+    );
+    let events = element.split("EVENTS = [").nth(1).unwrap().split(']').next().unwrap();
+    for event in events.split('"').skip(1).step_by(2) {
+        assert!(types.contains(&format!("  {event}: CredvaultConnectEvent;")), "{event}");
+        assert!(page.contains(&format!("`{event}`")), "{event}");
+    }
+}
