@@ -6,12 +6,16 @@ mod args;
 mod attempts;
 mod audit;
 mod backup;
+mod browser;
+mod child;
 mod client;
+mod completion;
 mod config;
 mod connect;
 mod connect_page;
 mod connections;
 mod consents;
+mod console;
 #[cfg(feature = "dev")]
 mod demo;
 #[cfg(feature = "dev")]
@@ -19,9 +23,9 @@ mod demo_script;
 mod dependants;
 #[cfg(feature = "dev")]
 mod dev;
+mod doctor;
+mod environment;
 mod events;
-#[cfg(test)]
-mod every_rpc;
 mod examples;
 mod failure;
 mod fetch;
@@ -32,15 +36,19 @@ mod import;
 mod keys;
 mod limits;
 mod lookup;
+mod manual;
 mod named;
+mod naming;
 mod output;
 mod policy;
+mod profile;
 mod progress;
 mod prompt;
 mod providers;
 mod rates;
 mod requirement;
 mod requirements;
+mod rpcs;
 mod schema;
 mod secret_input;
 mod secrets;
@@ -51,6 +59,9 @@ mod sources;
 mod statement;
 mod sync;
 mod tenants;
+mod terminal;
+#[cfg(test)]
+mod tests;
 mod tools;
 mod usage;
 mod users;
@@ -61,11 +72,11 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue};
-use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
-use clap_complete::Shell;
+use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use clap_complete::{CompleteEnv, Shell};
 
 use args::ConfigArgs;
-use output::Output;
+use output::{Format, Output};
 
 /// A vault for the third-party credentials of your customers, served to your services over mTLS gRPC.
 #[derive(Parser, Debug)]
@@ -78,7 +89,19 @@ struct Cli {
 /// Printed by `--help` and stated in docs/command-line.md.
 const EXIT_CODES: &str = "Exit codes: 0 done; 1 unexpected failure; 2 wrong usage or configuration; 3 refused \
 (certificate, token, tenant or policy); 4 not found; 5 invalid or in the wrong state; 6 unavailable, try again; 7 done in \
-part, or with a finding.";
+part, or with a finding.
+
+The manual: docs/command-line.md. `credvault help COMMAND` has the options of a command, and examples.";
+
+/// The variable with which completion scripts call the program.
+const COMPLETION: &str = "CREDVAULT_COMPLETE";
+/// Printed at the end of the help of `completions`.
+const COMPLETIONS_EXAMPLES: &str = "Examples:
+  credvault completions bash > ~/.local/share/bash-completion/completions/credvault
+  credvault completions zsh > ~/.zfunc/_credvault
+  credvault completions fish > ~/.config/fish/completions/credvault.fish
+
+Write them again after an upgrade.";
 
 #[derive(Subcommand, Debug)]
 enum Command {
@@ -148,6 +171,12 @@ enum Command {
     Fetch(fetch::FetchArgs),
     /// Fetch up to 100 credentials by one call, each with its own outcome.
     FetchMany(fetch_many::FetchManyArgs),
+    /// Run a program with the fields of a connection in its environment.
+    #[command(after_help = child::EXAMPLES)]
+    Run(child::RunArgs),
+    /// Look for what is wrong between here and the vault: profile, certificate, key, port, TLS, clock, policy.
+    #[command(after_help = doctor::EXAMPLES)]
+    Doctor(doctor::DoctorArgs),
     /// Show or set the limits of a tenant of a running vault.
     #[command(subcommand)]
     Limits(limits::LimitsCommand),
@@ -165,13 +194,19 @@ enum Command {
     Secrets(secrets::SecretsCommand),
     /// List the tenants and users that still depend on the platform's shared credentials.
     Dependants(dependants::DependantsArgs),
+    /// Open the operators' console in a browser on this machine, for a running vault.
+    Console(console::ConsoleArgs),
     /// Import the credentials that another system has stored.
     Import(import::ImportArgs),
-    /// Print completions for a shell.
+    /// Print a script with which a shell completes commands, providers and connections.
+    #[command(after_help = COMPLETIONS_EXAMPLES)]
     Completions {
         /// The shell to complete for.
         shell: Shell,
     },
+    /// Write the manual: a page for each command.
+    #[command(after_help = manual::EXAMPLES)]
+    Man(manual::ManArgs),
 }
 
 /// Removes given values from a message about the command line, unless they can only be names: a value in the wrong place
@@ -188,69 +223,106 @@ fn without_values(mut error: clap::Error) -> clap::Error {
     error
 }
 
-/// What the arguments ask for, or the code with which the program ends because they ask for help, or are wrong.
-fn parsed(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, ExitCode> {
-    let program = examples::with_examples(Cli::command());
-    let found = program.try_get_matches_from(arguments);
-    found.and_then(|found| Cli::from_arg_matches(&found)).map_err(|error| {
-        let error = without_values(error);
-        // Help and version are no errors. A failure to print cannot be reported.
-        let _ = error.print();
-        ExitCode::from(if error.use_stderr() { failure::USAGE } else { 0 })
-    })
+/// The command line as it is parsed, completed and documented.
+fn program() -> clap::Command {
+    examples::with_examples(Cli::command())
+}
+
+/// What the command line asks for, and whether a command prints for programs in YAML.
+fn parsed(arguments: Vec<OsString>) -> Result<(Cli, bool), clap::Error> {
+    let matches = program().try_get_matches_from(arguments)?;
+    let cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut program()))?;
+    Ok((cli, wants_yaml(&matches)))
+}
+
+fn wants_yaml(matches: &ArgMatches) -> bool {
+    let mut command = matches;
+    while let Some((_, below)) = command.subcommand() {
+        command = below;
+    }
+    // Not every command has the option.
+    let given = command.try_get_raw("output").ok().flatten();
+    given.is_some_and(|mut words| words.any(|word| word == Format::YAML))
 }
 
 /// Runs the program with these arguments, the first being its name.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     // Fails only if a provider is installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let cli = match parsed(arguments) {
-        Ok(cli) => cli,
-        Err(code) => return code,
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let here = std::env::current_dir().ok();
+    let completing = CompleteEnv::with_factory(program).var(COMPLETION);
+    let parsed = match completing.try_complete(arguments.clone(), here.as_deref()) {
+        Ok(true) => return ExitCode::SUCCESS,
+        Ok(false) => parsed(arguments),
+        Err(error) => Err(error),
     };
-    let mut output = Output::stdout();
-    let result = match cli.command {
-        #[cfg(feature = "dev")]
-        Command::Dev(arguments) => dev::run(&arguments, &mut output),
-        #[cfg(feature = "dev")]
-        Command::Demo => demo::run(&mut output),
-        Command::Serve(arguments) => serve::serve(&arguments),
-        Command::Migrate(arguments) => serve::migrate(&arguments, &mut output),
-        Command::Backup(arguments) => backup::run(&arguments, &mut output),
-        Command::Restore(arguments) => backup::restore(&arguments, &mut output),
-        Command::Config(command) => config::run(&command, &mut output),
-        Command::Policy(command) => policy::run(command, &mut output),
-        Command::Providers(command) => providers::run(command, &mut output),
-        Command::Consents(command) => consents::run(command, &mut output),
-        Command::Webhook(command) => webhook::run(command, &mut output),
-        Command::Apps(command) => apps::run(command, &mut output),
-        Command::Events(command) => events::run(command, &mut output),
-        Command::Audit(command) => audit::run(command, &mut output),
-        Command::FetchMany(arguments) => fetch_many::run(arguments, &mut output),
-        Command::Connections(command) => connections::run(command, &mut output),
-        Command::Tenants(command) => tenants::run(command, &mut output),
-        Command::Keys(command) => keys::run(command, &mut output),
-        Command::Secrets(command) => secrets::run(command, &mut output),
-        Command::Users(command) => users::run(command, &mut output),
-        Command::Rates(command) => rates::run(command, &mut output),
-        Command::Services(command) => services::run(command, &mut output),
-        Command::Requirements(command) => requirements::run(command, &mut output),
-        Command::Tools(command) => tools::run(command, &mut output),
-        Command::Usage(command) => usage::run(command, &mut output),
-        Command::Fetch(arguments) => fetch::run(arguments, &mut output),
-        Command::Limits(command) => limits::run(command, &mut output),
-        Command::Sources(command) => sources::run(command, &mut output),
-        Command::Sync(command) => sync::run(command, &mut output),
-        Command::Dependants(arguments) => dependants::run(arguments, &mut output),
-        Command::Import(arguments) => import::run(arguments, &mut output),
-        Command::Completions { shell } => {
-            let mut script = Vec::new();
-            clap_complete::generate(shell, &mut Cli::command(), "credvault", &mut script);
-            output.line(String::from_utf8_lossy(&script).trim_end())
+    let (cli, yaml) = match parsed {
+        Ok(parsed) => parsed,
+        Err(error) => {
+            let error = without_values(error);
+            // Help and version are no errors. A failure to print cannot be reported.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { failure::USAGE } else { 0 });
         }
     };
-    match result {
+    let mut output = Output::stdout();
+    output.in_yaml(yaml);
+    match execute(cli.command, &mut output) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
     }
+}
+
+fn execute(command: Command, output: &mut Output) -> Result<(), failure::Failure> {
+    match command {
+        #[cfg(feature = "dev")]
+        Command::Dev(arguments) => dev::run(&arguments, output),
+        #[cfg(feature = "dev")]
+        Command::Demo => demo::run(output),
+        Command::Serve(arguments) => serve::serve(&arguments),
+        Command::Migrate(arguments) => serve::migrate(&arguments, output),
+        Command::Backup(arguments) => backup::run(&arguments, output),
+        Command::Restore(arguments) => backup::restore(&arguments, output),
+        Command::Config(command) => config::run(&command, output),
+        Command::Policy(command) => policy::run(command, output),
+        Command::Providers(command) => providers::run(command, output),
+        Command::Consents(command) => consents::run(command, output),
+        Command::Webhook(command) => webhook::run(command, output),
+        Command::Apps(command) => apps::run(command, output),
+        Command::Events(command) => events::run(command, output),
+        Command::Audit(command) => audit::run(command, output),
+        Command::FetchMany(arguments) => fetch_many::run(arguments, output),
+        Command::Connections(command) => connections::run(command, output),
+        Command::Tenants(command) => tenants::run(command, output),
+        Command::Keys(command) => keys::run(command, output),
+        Command::Secrets(command) => secrets::run(command, output),
+        Command::Users(command) => users::run(command, output),
+        Command::Rates(command) => rates::run(command, output),
+        Command::Services(command) => services::run(command, output),
+        Command::Requirements(command) => requirements::run(command, output),
+        Command::Tools(command) => tools::run(command, output),
+        Command::Usage(command) => usage::run(command, output),
+        Command::Fetch(arguments) => fetch::run(arguments, output),
+        Command::Run(arguments) => child::run(arguments),
+        Command::Doctor(arguments) => doctor::run(&arguments, output),
+        Command::Limits(command) => limits::run(command, output),
+        Command::Sources(command) => sources::run(command, output),
+        Command::Sync(command) => sync::run(command, output),
+        Command::Dependants(arguments) => dependants::run(arguments, output),
+        Command::Console(arguments) => console::run(arguments, output),
+        Command::Import(arguments) => import::run(arguments, output),
+        Command::Completions { shell } => completions(shell, output),
+        Command::Man(arguments) => manual::run(&arguments, program(), output),
+    }
+}
+
+/// Prints the script for a shell. It calls this program back, which asks the vault for providers and connections.
+fn completions(shell: Shell, output: &mut Output) -> Result<(), failure::Failure> {
+    let mut script: Vec<u8> = Vec::new();
+    let shells = clap_complete::env::Shells::builtins();
+    if let Some(shell) = shells.completer(&shell.to_string()) {
+        shell.write_registration(COMPLETION, "credvault", "credvault", "credvault", &mut script)?;
+    }
+    output.line(String::from_utf8_lossy(&script).trim_end())
 }

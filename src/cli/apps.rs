@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 
-use super::args::{OutputArgs, pair};
+use super::args::{ConfirmArgs, OutputArgs, pair};
 use super::client::ClientArgs;
 use super::failure::Failure;
 use super::lookup::{request_id, time_text};
@@ -82,6 +82,8 @@ pub(super) struct DeleteArgs {
     #[arg(long, value_name = "URL", default_value = "")]
     server: String,
     #[command(flatten)]
+    confirm: ConfirmArgs,
+    #[command(flatten)]
     client: ClientArgs,
 }
 
@@ -97,6 +99,10 @@ pub(super) fn run(command: AppsCommand, output: &mut Output) -> Result<(), Failu
             }
             AppsCommand::List(arguments) => list(arguments, output).await,
             AppsCommand::Delete(arguments) => {
+                let what = format!("Delete the app at {} with its secret?", arguments.provider);
+                arguments.confirm.ask(&format!(
+                    "{what} That cannot be undone: tokens that were issued to it can no longer be refreshed."
+                ))?;
                 let client = arguments.client.connect().await?;
                 let request = v1::DeleteOAuthAppRequest {
                     tenant_id: arguments.of_tenant,

@@ -1,20 +1,25 @@
-//! Arguments that several commands have: the configuration, how to print, pairs of a key and a value, how a connection
-//! fares, days and instants.
+//! Arguments that several commands have: the configuration, how to print, pages, confirmations, pairs of a key and a value,
+//! how a connection fares, days and instants.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{Args, ValueEnum};
 
+use super::environment;
+use super::failure::Failure;
 use super::output::Format;
+use super::terminal;
 use crate::settings::RawSettings;
 use credvault_proto::v1;
 
 /// Where the configuration comes from.
 #[derive(Args, Debug)]
 pub(super) struct ConfigArgs {
-    /// The configuration file, TOML or YAML. Without it, only environment and flags give settings.
-    #[arg(long, env = "CREDVAULT_CONFIG", value_name = "FILE")]
+    /// The configuration file, TOML or YAML; or the variable CREDVAULT_CONFIG. Without it, only environment and flags give
+    /// settings.
+    #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// A setting, such as `server.address=0.0.0.0:7443`. Wins over environment and file. Repeatable.
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = pair)]
@@ -23,16 +28,71 @@ pub(super) struct ConfigArgs {
 
 impl ConfigArgs {
     pub(super) fn read(&self) -> RawSettings {
-        RawSettings::read(self.config.as_deref(), std::env::vars_os(), &self.overrides)
+        let config = environment::path(self.config.as_ref(), "CREDVAULT_CONFIG");
+        RawSettings::read(config.as_deref(), std::env::vars_os(), &self.overrides)
     }
 }
 
 /// How a client command prints.
 #[derive(Args, Debug)]
 pub(super) struct OutputArgs {
-    /// The format of the output.
-    #[arg(long, value_enum, default_value_t = Format::Table)]
+    /// The format of the output: for people, or for programs.
+    #[arg(long, value_name = "FORMAT", default_value = Format::WORDS[0],
+        value_parser = PossibleValuesParser::new(Format::WORDS).map(|word| Format::of(&word)))]
     pub(super) output: Format,
+}
+
+/// Which part of a list is printed.
+#[derive(Args, Clone, Debug)]
+pub(super) struct PageArgs {
+    /// Print one page of at most so many items, instead of the whole list.
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(i32).range(1..))]
+    page_size: Option<i32>,
+    /// Continue after the page that named this token.
+    #[arg(long, value_name = "TOKEN", requires = "page_size")]
+    page_token: Option<String>,
+}
+
+/// How many items a list is asked for at once.
+const PAGE_SIZE: i32 = 500;
+
+impl PageArgs {
+    /// The size of a page, and the token that it begins with.
+    pub(super) fn first(&self) -> (i32, String) {
+        (self.page_size.unwrap_or(PAGE_SIZE), self.page_token.clone().unwrap_or_default())
+    }
+
+    /// Whether the list ends here, although another page follows.
+    pub(super) fn is_one(&self) -> bool {
+        self.page_size.is_some()
+    }
+}
+
+/// Whether what cannot be taken back easily is asked about first.
+#[derive(Args, Debug)]
+pub(super) struct ConfirmArgs {
+    /// Do not ask first. Needed where no person can answer, such as in a script.
+    #[arg(long, short = 'y')]
+    yes: bool,
+}
+
+impl ConfirmArgs {
+    /// Asks a person at the terminal, unless `--yes` has answered. `question` ends with what can be undone, and how.
+    pub(super) fn ask(&self, question: &str) -> Result<(), Failure> {
+        if self.yes {
+            return Ok(());
+        }
+        if !terminal::can_ask() {
+            return Err(Failure::Usage(format!(
+                "{question} Confirm with --yes: no person can be asked, because standard input or standard error is no \
+                 terminal"
+            )));
+        }
+        match terminal::agrees(question)? {
+            true => Ok(()),
+            false => Err(Failure::Unexpected(anyhow::anyhow!("not confirmed; nothing was changed"))),
+        }
+    }
 }
 
 /// `KEY=VALUE`. The error does not repeat it, for it may be a secret.

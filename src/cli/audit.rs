@@ -60,11 +60,9 @@ async fn list(arguments: ListArgs, output: &mut Output) -> Result<(), Failure> {
         page_token: arguments.page_token,
     };
     let page = client.audit().list_audit_events(request).await?.into_inner();
-    shown::one("ListAuditEventsResponse", &page, arguments.output.output, output, |output| {
-        let headings = ["TIME", "SERVICE", "USER", "ACTION", "OUTCOME", "PROVIDER", "CONNECTION", "POLICIES"];
-        output.table::<Failure>(&headings, &page.events.iter().map(row).collect::<Vec<_>>())?;
-        shown::more(&page.next_page_token, output)
-    })
+    let headings = ["TIME", "SERVICE", "USER", "ACTION", "OUTCOME", "PROVIDER", "CONNECTION", "POLICIES"];
+    let found = (page.events.as_slice(), page.next_page_token.as_str());
+    shown::page("AuditEvent", found, arguments.output.output, output, &headings, row)
 }
 
 fn row(event: &v1::AuditEvent) -> Vec<String> {

@@ -110,7 +110,7 @@ fn back_up(job: &Job<'_>, output: &mut Output) -> Result<(), Failure> {
     }
     match job.format {
         Format::Table => summary(&done, Some(job.to)).iter().try_for_each(|line| output.line(line)),
-        Format::Json => output.line(&json(&done)?),
+        Format::Json => output.value(&json(&done)),
     }
 }
 
@@ -180,12 +180,11 @@ fn summary(done: &BackedUp, file: Option<&Path>) -> Vec<String> {
     lines
 }
 
-fn json(done: &BackedUp) -> Result<String, Failure> {
-    let value = serde_json::json!({
+fn json(done: &BackedUp) -> serde_json::Value {
+    serde_json::json!({
         "time": time(done.manifest.time),
         "bytes": done.bytes,
         "manifest_sha256": hex(&done.manifest_sha256),
         "manifest": done.manifest,
-    });
-    Ok(serde_json::to_string_pretty(&value).context("the result cannot be printed as JSON")?)
+    })
 }

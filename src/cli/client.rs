@@ -4,41 +4,52 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
-use serde::{Deserialize, Serialize};
+use clap::builder::NonEmptyStringValueParser;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 use tonic::{Request, Status};
 
 use super::args::OutputArgs;
+use super::environment;
 use super::failure::Failure;
-use crate::settings::wrong_toml;
+use super::profile::{DEV_OPERATOR_PROFILE, DEV_PROFILE, Profile, Said};
 use crate::trace;
 use credvault_proto::v1::admin_service_client::AdminServiceClient;
 use credvault_proto::v1::audit_service_client::AuditServiceClient;
 use credvault_proto::v1::connection_service_client::ConnectionServiceClient;
 use credvault_proto::v1::vault_service_client::VaultServiceClient;
 
-/// Where `credvault dev` leaves a profile, seen from where it was started.
-const DEV_PROFILE: &str = "credvault-dev/profile.toml";
 /// How long a command waits for a response.
 const CALL_TIMEOUT: Duration = Duration::from_secs(15);
+/// The heading of the options for the vault and the caller in the help of each command that has them.
+const HEADING: &str = "Vault and caller";
 
 /// Which vault to call, and as which caller.
-#[derive(Args, Debug)]
+#[derive(Args, Default, Debug)]
 pub(super) struct ClientArgs {
-    /// A profile: address, certificates, tenant. Without one, that of `credvault dev` in this folder.
-    #[arg(long, env = "CREDVAULT_PROFILE", value_name = "FILE")]
+    /// A profile: address, certificates, tenant; or the variable CREDVAULT_PROFILE. Without one, that of `credvault dev` in
+    /// this folder.
+    #[arg(long, value_name = "FILE", help_heading = HEADING)]
     profile: Option<PathBuf>,
-    /// The vault's address, such as https://localhost:7443, instead of the profile's.
-    #[arg(long, value_name = "URL")]
+    /// The vault's address, such as https://localhost:7443, instead of the profile's; or CREDVAULT_ADDRESS.
+    #[arg(long, value_name = "URL", value_parser = NonEmptyStringValueParser::new(), help_heading = HEADING)]
     address: Option<String>,
-    /// The tenant to act for, instead of the profile's.
-    #[arg(long)]
+    /// The tenant to act for, instead of the profile's; or CREDVAULT_TENANT.
+    #[arg(long, value_parser = NonEmptyStringValueParser::new(), help_heading = HEADING)]
     tenant: Option<String>,
-    /// The user to act for, instead of the profile's.
-    #[arg(long)]
+    /// The user to act for, instead of the profile's; or CREDVAULT_USER.
+    #[arg(long, value_parser = NonEmptyStringValueParser::new(), help_heading = HEADING)]
     user: Option<String>,
+    /// The authorities that vouch for the vault, PEM, instead of the profile's; or CREDVAULT_AUTHORITY.
+    #[arg(long, value_name = "FILE", hide_short_help = true, help_heading = HEADING)]
+    authority: Option<PathBuf>,
+    /// The caller's certificate chain, PEM, instead of the profile's; or CREDVAULT_CERTIFICATE.
+    #[arg(long, value_name = "FILE", hide_short_help = true, help_heading = HEADING)]
+    certificate: Option<PathBuf>,
+    /// The private key of that certificate, PEM, instead of the profile's; or CREDVAULT_KEY.
+    #[arg(long, value_name = "FILE", hide_short_help = true, help_heading = HEADING)]
+    key: Option<PathBuf>,
 }
 
 /// The tenant that a command of its administrators is about, how to call, and how to print.
@@ -53,53 +64,50 @@ pub(super) struct TenantArgs {
     pub(super) output: OutputArgs,
 }
 
-/// A vault and how to call it. Relative paths begin at the profile's folder.
-#[derive(Deserialize, Serialize, Clone, Debug)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Profile {
-    /// Such as `https://localhost:7443`. The host must be in the server's certificate.
-    pub(super) address: String,
-    /// The PEM bundle of authorities that vouch for the server.
-    pub(super) authority: PathBuf,
-    /// The client's certificate chain, PEM.
-    pub(super) certificate: PathBuf,
-    /// Its private key, PEM.
-    pub(super) key: PathBuf,
-    /// The value of the header `x-tenant-id`.
-    pub(super) tenant: Option<String>,
-    /// The value of the header `x-user-id`.
-    pub(super) user: Option<String>,
-    /// A file with a token, sent as `authorization: Bearer` instead of tenant and user.
-    pub(super) token_file: Option<PathBuf>,
-}
-
-impl Profile {
-    /// Reads a profile. A message does not repeat what stands in it: a token may have been pasted there.
-    pub(super) fn parse(path: &Path, text: &str) -> Result<Self, Failure> {
-        toml::from_str(text).map_err(|error| {
-            Failure::Usage(format!("the profile {}{}", path.display(), wrong_toml(text, &error)))
-        })
-    }
-}
-
 impl ClientArgs {
     /// The tenant that the command line names.
     pub(super) fn tenant(&self) -> Option<&str> {
         self.tenant.as_deref()
     }
 
+    /// What options and variables say. An option wins over its variable.
+    fn said(&self) -> Result<Said, Failure> {
+        let text =
+            |option: &Option<String>, name| environment::text(option.as_ref(), name).map_err(Failure::Usage);
+        let path = |option: &Option<PathBuf>, name| environment::path(option.as_ref(), name);
+        Ok(Said {
+            profile: path(&self.profile, "CREDVAULT_PROFILE"),
+            address: text(&self.address, "CREDVAULT_ADDRESS")?,
+            authority: path(&self.authority, "CREDVAULT_AUTHORITY"),
+            certificate: path(&self.certificate, "CREDVAULT_CERTIFICATE"),
+            key: path(&self.key, "CREDVAULT_KEY"),
+            tenant: text(&self.tenant, "CREDVAULT_TENANT")?,
+            user: text(&self.user, "CREDVAULT_USER")?,
+        })
+    }
+
     /// The options that another command needs to reach the same vault as the same caller, each with a blank in front. What
-    /// the environment says is named, too: the command may be copied to another terminal.
+    /// variables say is named, too: the command may be copied to another terminal.
     pub(super) fn repeated(&self) -> String {
-        let profile = self.profile.as_ref().map(|path| path.display().to_string());
+        // What cannot be said was refused before there is anything to repeat.
+        let Ok(said) = self.said() else { return String::new() };
+        let file = |path: Option<PathBuf>| path.map(|path| path.display().to_string());
         let options = [
-            ("profile", profile.as_deref()),
-            ("address", self.address.as_deref()),
-            ("tenant", self.tenant.as_deref()),
-            ("user", self.user.as_deref()),
+            ("profile", file(said.profile)),
+            ("address", said.address),
+            ("tenant", said.tenant),
+            ("user", said.user),
+            ("authority", file(said.authority)),
+            ("certificate", file(said.certificate)),
+            ("key", file(said.key)),
         ];
         let given = options.into_iter().filter_map(|(name, value)| Some((name, value?)));
-        given.map(|(name, value)| format!(" --{name} {}", quoted(value))).collect()
+        given.map(|(name, value)| format!(" --{name} {}", quoted(&value))).collect()
+    }
+
+    /// The profile, with what options and variables say otherwise.
+    pub(super) fn read(&self) -> Result<Profile, Failure> {
+        self.said()?.profile(DEV_PROFILE)
     }
 
     /// Reads the profile and connects.
@@ -107,29 +115,9 @@ impl ClientArgs {
         Client::connect(&self.read()?).await
     }
 
-    /// The profile, with what the command line says otherwise.
-    pub(super) fn read(&self) -> Result<Profile, Failure> {
-        let path = self.profile.clone().unwrap_or_else(|| PathBuf::from(DEV_PROFILE));
-        let text = std::fs::read_to_string(&path).map_err(|error| {
-            let way_out =
-                "name one with --profile or CREDVAULT_PROFILE, or run `credvault dev` in this folder";
-            Failure::Usage(format!("the profile {} cannot be read: {error}; {way_out}", path.display()))
-        })?;
-        let mut profile = Profile::parse(&path, &text)?;
-        let folder = path.parent().unwrap_or(Path::new(""));
-        let token = profile.token_file.as_mut().into_iter();
-        for file in
-            [&mut profile.authority, &mut profile.certificate, &mut profile.key].into_iter().chain(token)
-        {
-            *file = folder.join(&*file);
-        }
-        if self.tenant.is_some() || self.user.is_some() {
-            profile.token_file = None;
-        }
-        profile.address = self.address.clone().unwrap_or(profile.address);
-        profile.tenant = self.tenant.clone().or(profile.tenant);
-        profile.user = self.user.clone().or(profile.user);
-        Ok(profile)
+    /// The same, as the operator of `credvault dev` where no profile is named.
+    pub(super) async fn connect_as_operator(&self) -> Result<Client, Failure> {
+        Client::connect(&self.said()?.profile(DEV_OPERATOR_PROFILE)?).await
     }
 }
 
@@ -186,11 +174,9 @@ impl Client {
             Failure::Usage(format!("the profile's {files} cannot be used: {}", chain(&error)))
         })?;
         let channel = endpoint.connect().await.map_err(|error| {
-            Failure::from(Status::unavailable(format!(
-                "{} cannot be reached: {}",
-                profile.address,
-                chain(&error)
-            )))
+            let (address, why) = (&profile.address, chain(&error));
+            let way_out = "`credvault doctor` looks for the cause";
+            Failure::from(Status::unavailable(format!("{address} cannot be reached: {why}; {way_out}")))
         })?;
         Ok(Self { channel, headers: Headers::of(profile)?, user: profile.user.clone() })
     }
@@ -209,6 +195,11 @@ impl Client {
     /// The user that it acts for, where the profile names one.
     pub(super) fn user(&self) -> Option<&String> {
         self.user.as_ref()
+    }
+
+    /// The channel itself, which says nothing of a caller but the certificate.
+    pub(super) fn channel(&self) -> Channel {
+        self.channel.clone()
     }
 
     fn calling(&self) -> Calling {
@@ -268,18 +259,9 @@ fn chain(error: &dyn std::error::Error) -> String {
 mod tests {
     use super::*;
 
-    const TEXT: &str = r#"address = "https://CANARY 1:7443"
-authority = "CANARY 2"
-certificate = 'CANARY 3'
-key = "CANARY 4"
-tenant = "CANARY 5"
-user = "CANARY 6"
-token_file = "CANARY 7"
-"#;
-
     #[test]
     fn a_command_is_repeated_for_the_same_vault_and_caller() {
-        let mut arguments = ClientArgs { profile: None, address: None, tenant: None, user: None };
+        let mut arguments = ClientArgs::default();
         assert_eq!(arguments.repeated(), "");
         arguments.profile = Some("my profiles/operator.toml".into());
         arguments.address = Some("https://localhost:7443".to_owned());
@@ -287,37 +269,6 @@ token_file = "CANARY 7"
         let expected =
             r" --profile 'my profiles/operator.toml' --address https://localhost:7443 --user 'it'\''s'";
         assert_eq!(arguments.repeated(), expected);
-    }
-
-    /// Whatever is broken where, by a character or a word more or less, the message does not repeat what was given.
-    #[test]
-    fn no_message_repeats_a_profile() {
-        let parse = |text: &str| Profile::parse(Path::new("profile.toml"), text);
-        assert!(parse(TEXT).is_ok());
-        let more = [
-            "\"",
-            "'",
-            "=",
-            "[",
-            "{",
-            "\n",
-            "#",
-            "\\",
-            "CANARY ",
-            "\n\"CANARY\" = 1\n",
-            "\nCANARY = 'CANARY'\n",
-            "1",
-        ];
-        let mut refused = 0;
-        for place in 0..TEXT.len() {
-            for text in credvault_testkit::broken_at(TEXT, place, &more) {
-                let Err(failure) = parse(&text) else { continue };
-                refused += 1;
-                let message = format!("{failure:?}");
-                assert!(message.contains("profile.toml") && !message.contains("CANARY"), "{text}: {message}");
-            }
-        }
-        assert!(refused > 500, "{refused}");
     }
 
     /// What a profile with this address is refused with, before anything is called.
@@ -351,15 +302,5 @@ token_file = "CANARY 7"
         }
         let text = refused("https://localhost:7443", folder.path()).await;
         assert!(text.contains("cannot be used") && !text.contains("CANARY"), "{text}");
-    }
-
-    #[test]
-    fn what_is_wrong_with_a_profile_is_told_with_its_line() {
-        let told = |text: &str| format!("{:?}", Profile::parse(Path::new("p.toml"), text).map(drop));
-        let missing = told("address = 'a'\n");
-        assert!(missing.contains("p.toml, line 1, is wrong: authority must be given"), "{missing}");
-        let unknown = told(&format!("{TEXT}speed = 1\n"));
-        assert!(unknown.contains("line 8, is wrong: unknown key speed, expected"), "{unknown}");
-        assert!(told("address = 'a\n").contains("line 1, is not TOML"));
     }
 }

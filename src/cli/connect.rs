@@ -1,4 +1,4 @@
-//! `connections connect`: a consent from the command line. The command prints an address, waits while a person opens it and
+//! `connections connect`: a consent from the command line. The command opens an address in a browser, waits while a person
 //! confirms there, and reports how it ended.
 
 use std::io::Write as _;
@@ -9,9 +9,10 @@ use clap::Args;
 use credvault_domain::Clock as _;
 use tonic::Status;
 
-use super::client::{Client, ClientArgs};
-
 use super::args::{OutputArgs, pair};
+use super::browser;
+use super::client::{Client, ClientArgs};
+use super::completion::providers_completer;
 use super::failure::Failure;
 use super::lookup::{all_connections, print_one, settings};
 use super::output::Output;
@@ -27,6 +28,7 @@ const POLLS_PER_LOG_READ: u32 = 5;
 #[derive(Args, Debug)]
 pub(super) struct ConnectArgs {
     /// The id of the provider.
+    #[arg(add = providers_completer())]
     provider: String,
     /// The account's name. If there is such a connection, it is authorised anew and keeps its id.
     #[arg(long, default_value = "default")]
@@ -40,6 +42,9 @@ pub(super) struct ConnectArgs {
     /// A scope to ask for, instead of those of the app. Repeatable.
     #[arg(long = "scope", value_name = "SCOPE")]
     scopes: Vec<String>,
+    /// Print the address without opening a browser.
+    #[arg(long)]
+    no_browser: bool,
     #[command(flatten)]
     client: ClientArgs,
     #[command(flatten)]
@@ -59,10 +64,12 @@ pub(super) async fn run(arguments: ConnectArgs, output: &mut Output) -> Result<(
             return Err(failure);
         }
     };
+    let opened = !arguments.no_browser && browser::open(&begun.authorization_url);
+    let first = if opened { "A browser opens this address:" } else { "Open this address in a browser:" };
     // Not on standard output: that is for the result.
     writeln!(
         std::io::stderr(),
-        "Open this address in a browser:\n\n  {}\n\nand confirm there if it shows the code {}. Waiting...",
+        "{first}\n\n  {}\n\nand confirm there if it shows the code {}. Waiting... (Ctrl-C stops waiting, not the consent)",
         begun.authorization_url,
         begun.confirmation_code
     )?;
@@ -99,7 +106,7 @@ impl ConnectArgs {
         if begun.confirmation_code.is_empty() {
             return Err(Failure::Usage(format!(
                 "the app at {} sends browsers to a back end of its own, which completes consents; to connect accounts \
-                 from here, store it with PutOAuthApp without a redirect_uri",
+                 from here, store it with `credvault apps put` without --redirect-uri",
                 self.provider
             )));
         }

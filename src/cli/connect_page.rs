@@ -5,6 +5,7 @@ use clap::{Args, ValueEnum};
 
 use super::args::OutputArgs;
 use super::client::ClientArgs;
+use super::completion::providers_completer;
 use super::failure::Failure;
 use super::lookup::time_text;
 use super::output::Output;
@@ -14,7 +15,7 @@ use credvault_proto::v1;
 #[derive(Args, Debug)]
 pub(super) struct ConnectPageArgs {
     /// A provider that the page shows; without any, all of them. Repeatable.
-    #[arg(long = "provider", value_name = "ID")]
+    #[arg(long = "provider", value_name = "ID", add = providers_completer())]
     providers: Vec<String>,
     /// Something that the person may do; without any, everything. Repeatable.
     #[arg(long = "action", value_enum)]

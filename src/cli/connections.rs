@@ -9,13 +9,16 @@ use clap::{Args, Subcommand};
 use credvault_domain::Clock as _;
 
 use super::affected::print_affected;
-use super::args::{HealthArg, OutputArgs, days, pair};
+use super::args::{ConfirmArgs, HealthArg, OutputArgs, PageArgs, days, pair};
 use super::client::ClientArgs;
+use super::completion::{connections_completer, providers_completer};
 use super::failure::Failure;
 use super::lookup::{
-    every_page, print_all, print_one, print_rotation, print_words, request_id, settings, time_text,
+    connection_id, deleted_connection_id, every_page, print_all, print_one, print_page, print_rotation,
+    print_words, request_id, settings, time_text,
 };
 use super::output::{Format, Output};
+use super::rpcs::in_commands;
 use super::secret_input::SecretArgs;
 use super::serve::{ONE_THREAD, run as run_on};
 use super::{connect, connect_page};
@@ -34,7 +37,7 @@ pub(super) enum ConnectionsCommand {
     ConnectPage(connect_page::ConnectPageArgs),
     /// List all connections that the caller can reach.
     List(ListArgs),
-    /// Show one connection by its id.
+    /// Show one connection as a whole.
     Get(OneArgs),
     /// Disable or enable a connection, or set how often its credential is replaced. While it is disabled, no fetch is served.
     Update(UpdateArgs),
@@ -54,6 +57,7 @@ pub(super) enum ConnectionsCommand {
 #[derive(Args, Debug)]
 pub(super) struct CreateArgs {
     /// The id of the provider.
+    #[arg(add = providers_completer())]
     provider: String,
     /// The name of the account.
     #[arg(long, default_value = "default")]
@@ -78,7 +82,7 @@ pub(super) struct CreateArgs {
 #[derive(Args, Debug)]
 pub(super) struct ListArgs {
     /// List only connections at this provider.
-    #[arg(long)]
+    #[arg(long, add = providers_completer())]
     provider: Option<String>,
     /// List only connections that this user owns. `--user` says for whom the call is, and chooses none.
     #[arg(long, value_name = "ID", alias = "owned-by")]
@@ -96,6 +100,8 @@ pub(super) struct ListArgs {
     #[arg(long)]
     show_deleted: bool,
     #[command(flatten)]
+    page: PageArgs,
+    #[command(flatten)]
     client: ClientArgs,
     #[command(flatten)]
     output: OutputArgs,
@@ -103,8 +109,9 @@ pub(super) struct ListArgs {
 
 #[derive(Args, Debug)]
 pub(super) struct OneArgs {
-    /// The id of the connection.
-    id: String,
+    /// The connection: its id, its provider and account, or its provider alone.
+    #[arg(value_name = "ID|PROVIDER[/ACCOUNT]", add = connections_completer())]
+    connection: String,
     #[command(flatten)]
     client: ClientArgs,
     #[command(flatten)]
@@ -115,6 +122,8 @@ pub(super) struct OneArgs {
 pub(super) struct EndArgs {
     #[command(flatten)]
     one: OneArgs,
+    #[command(flatten)]
+    confirm: ConfirmArgs,
     /// Destroy the secret at once, and have the provider revoke the grant.
     #[arg(long)]
     revoke: bool,
@@ -157,7 +166,8 @@ pub(super) fn run(command: ConnectionsCommand, output: &mut Output) -> Result<()
             ConnectionsCommand::List(arguments) => list(arguments, output).await,
             ConnectionsCommand::Get(arguments) => {
                 let client = arguments.client.connect().await?;
-                let request = v1::GetConnectionRequest { connection_id: arguments.id };
+                let connection_id = connection_id(&client, &arguments.connection, false).await?;
+                let request = v1::GetConnectionRequest { connection_id };
                 let found = client.connections().get_connection(request).await?.into_inner().connection;
                 let format = arguments.output.output;
                 print_one(found.clone(), format, output)?;
@@ -192,13 +202,14 @@ async fn create(arguments: CreateArgs, output: &mut Output) -> Result<(), Failur
 async fn update(arguments: UpdateArgs, output: &mut Output) -> Result<(), Failure> {
     let UpdateArgs { one, enable, disable: _, rotation_days, left_key_removed } = arguments;
     let client = one.client.connect().await?;
+    let id = connection_id(&client, &one.connection, false).await?;
     let path = match (rotation_days, left_key_removed) {
         (Some(_), _) => "rotation_period",
         (None, true) => "rotation.left_key_time",
         (None, false) => "enabled",
     };
     let rotation_period = rotation_days.and_then(period);
-    let new = v1::Connection { id: one.id, enabled: enable, rotation_period, ..Default::default() };
+    let new = v1::Connection { id, enabled: enable, rotation_period, ..Default::default() };
     let request = v1::UpdateConnectionRequest {
         connection: Some(new),
         update_mask: Some(prost_types::FieldMask { paths: vec![path.to_owned()] }),
@@ -221,7 +232,7 @@ async fn rotate(arguments: RotateArgs, output: &mut Output) -> Result<(), Failur
     let RotateArgs { one, revoke_now } = arguments;
     let client = one.client.connect().await?;
     let request = v1::RotateCredentialRequest {
-        connection_id: one.id,
+        connection_id: connection_id(&client, &one.connection, false).await?,
         request_id: request_id()?,
         revoke_now,
         ..Default::default()
@@ -244,10 +255,17 @@ async fn rotate(arguments: RotateArgs, output: &mut Output) -> Result<(), Failur
 }
 
 async fn delete(arguments: EndArgs, output: &mut Output) -> Result<(), Failure> {
-    let EndArgs { one, revoke } = arguments;
+    let EndArgs { one, confirm, revoke } = arguments;
+    let named = &one.connection;
+    confirm.ask(&match revoke {
+        false => format!(
+            "Delete the connection {named}? `credvault connections undelete` can restore it for a while."
+        ),
+        true => format!("Delete the connection {named}, and destroy its secret? That cannot be undone."),
+    })?;
     let client = one.client.connect().await?;
     let request = v1::DeleteConnectionRequest {
-        connection_id: one.id,
+        connection_id: connection_id(&client, named, false).await?,
         revoke,
         request_id: request_id()?,
         ..Default::default()
@@ -256,16 +274,25 @@ async fn delete(arguments: EndArgs, output: &mut Output) -> Result<(), Failure> 
     if one.output.output == Format::Json {
         return output.json("DeleteConnectionResponse", &deleted);
     }
+    let gone = deleted.connection.clone().unwrap_or_default();
     print_one(deleted.connection, Format::Table, output)?;
     print_grant(deleted.grant.as_ref(), output)?;
-    print_affected(&deleted.affected_services, deleted.hidden_affected_services, output)
+    print_affected(&deleted.affected_services, deleted.hidden_affected_services, output)?;
+    let (until, caller) = (time_text(gone.purge_time.as_ref()), one.client.repeated());
+    let what = if revoke { "it without its secret" } else { "it" };
+    output.line(&format!(
+        "To restore {what}, until {until}: credvault connections undelete {}{caller}",
+        gone.id
+    ))
 }
 
 async fn purge(arguments: EndArgs, output: &mut Output) -> Result<(), Failure> {
-    let EndArgs { one, revoke } = arguments;
+    let EndArgs { one, confirm, revoke } = arguments;
+    let named = &one.connection;
+    confirm.ask(&format!("Remove the deleted connection {named} for good? That cannot be undone."))?;
     let client = one.client.connect().await?;
     let request = v1::PurgeConnectionRequest {
-        connection_id: one.id,
+        connection_id: deleted_connection_id(&client, named).await?,
         revoke,
         request_id: request_id()?,
         ..Default::default()
@@ -284,7 +311,7 @@ async fn purge(arguments: EndArgs, output: &mut Output) -> Result<(), Failure> {
 /// Prints what becomes of a grant, if the vault says so.
 fn print_grant(grant: Option<&v1::GrantOutcome>, output: &mut Output) -> Result<(), Failure> {
     match grant {
-        Some(grant) => output.line(&grant.text),
+        Some(grant) => output.line(&in_commands(&grant.text)),
         None => Ok(()),
     }
 }
@@ -311,7 +338,10 @@ async fn list(arguments: ListArgs, output: &mut Output) -> Result<(), Failure> {
     let client = arguments.client.connect().await?;
     let user = |user_id| v1::Owner { kind: v1::OwnerKind::User.into(), user_id };
     let within = |number| timestamp(SystemClock.now().after(days(number)));
+    let (page_size, page_token) = arguments.page.first();
     let request = v1::ListConnectionsRequest {
+        page_size,
+        page_token,
         owner: arguments.owner_user.map(user),
         provider: arguments.provider.unwrap_or_default(),
         show_deleted: arguments.show_deleted,
@@ -320,6 +350,10 @@ async fn list(arguments: ListArgs, output: &mut Output) -> Result<(), Failure> {
         rotation_due_before: arguments.rotation_due_within.map(within),
         ..Default::default()
     };
+    if arguments.page.is_one() {
+        let page = client.connections().list_connections(request).await?.into_inner();
+        return print_page(&page.connections, &page.next_page_token, arguments.output.output, output);
+    }
     let all = every_page(&client, request).await?;
     print_all(&all, arguments.output.output, output)
 }

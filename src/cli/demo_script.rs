@@ -38,7 +38,8 @@ pub(super) async fn show(folder: &Folder, address: SocketAddr, output: &mut Outp
             connection.hints.iter().map(|(field, hint)| format!("{field}={hint}")).collect::<Vec<_>>();
         rows.push(vec![connection.provider, connection.account_name, connection.id, hints.join(" ")]);
     }
-    output.table::<Failure>(&["   PROVIDER", "ACCOUNT", "CONNECTION", "HINTS"], &indented(rows.clone()))?;
+    let headings = ["   PROVIDER", "ACCOUNT", "CONNECTION", "HINTS"];
+    output.table_with_spare::<Failure>(&headings, 1, &indented(rows.clone()))?;
 
     output.line::<Failure>("\n2. Fetched over mTLS by spiffe://dev.local/app, which policy permits:")?;
     for row in &rows {

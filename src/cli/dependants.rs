@@ -2,9 +2,11 @@
 
 use clap::Args;
 
-use super::args::OutputArgs;
+use super::args::{OutputArgs, PageArgs};
 use super::client::ClientArgs;
+use super::completion::providers_completer;
 use super::failure::Failure;
+use super::lookup::print_next;
 use super::output::{Format, Output};
 use super::serve::{ONE_THREAD, run as run_on};
 use credvault_proto::v1;
@@ -12,8 +14,10 @@ use credvault_proto::v1;
 #[derive(Args, Debug)]
 pub(super) struct DependantsArgs {
     /// Only those of this provider.
-    #[arg(long)]
+    #[arg(long, add = providers_completer())]
     provider: Option<String>,
+    #[command(flatten)]
+    page: PageArgs,
     #[command(flatten)]
     client: ClientArgs,
     #[command(flatten)]
@@ -21,21 +25,22 @@ pub(super) struct DependantsArgs {
 }
 
 pub(super) fn run(arguments: DependantsArgs, output: &mut Output) -> Result<(), Failure> {
-    let all = run_on(ONE_THREAD, async {
+    let (all, next) = run_on(ONE_THREAD, async {
         let client = arguments.client.connect().await?;
+        let (page_size, page_token) = arguments.page.first();
         let mut request = v1::ListPlatformDependantsRequest {
-            page_size: 500,
+            page_size,
+            page_token,
             provider: arguments.provider.unwrap_or_default(),
-            ..Default::default()
         };
         let mut all = Vec::new();
         loop {
             let page = client.admin().list_platform_dependants(request.clone()).await?.into_inner();
             all.extend(page.dependants);
-            if page.next_page_token.is_empty() {
-                return Ok::<_, Failure>(all);
-            }
             request.page_token = page.next_page_token;
+            if request.page_token.is_empty() || arguments.page.is_one() {
+                return Ok::<_, Failure>((all, request.page_token));
+            }
         }
     })?;
     let row = |one: &v1::PlatformDependant| {
@@ -46,10 +51,11 @@ pub(super) fn run(arguments: DependantsArgs, output: &mut Output) -> Result<(), 
         vec![tenant, provider, one.user_id.clone(), one.service.clone(), one.fetch_count.to_string(), last]
     };
     match arguments.output.output {
-        Format::Json => output.json_list("PlatformDependant", &all),
+        Format::Json => output.json_page("PlatformDependant", &all, &next),
         Format::Table => {
             let headings = ["TENANT", "PROVIDER", "USER", "SERVICE", "FETCHES", "LAST"];
-            output.table(&headings, &all.iter().map(row).collect::<Vec<_>>())
+            output.table::<Failure>(&headings, &all.iter().map(row).collect::<Vec<_>>())?;
+            print_next(&next, output)
         }
     }
 }

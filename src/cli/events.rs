@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 
-use super::args::OutputArgs;
+use super::args::{ConfirmArgs, OutputArgs};
 use super::client::ClientArgs;
 use super::failure::Failure;
 use super::lookup::{request_id, time_text, word};
@@ -25,7 +25,7 @@ pub(super) enum EventsCommand {
     /// Register a URL for events, replace one, or make a new secret for it. Prints the secret: no other command does.
     PutEndpoint(PutArgs),
     /// Delete an event endpoint with its deliveries.
-    DeleteEndpoint(OneArgs),
+    DeleteEndpoint(DeleteArgs),
     /// Send a test event to an endpoint now. Ends with code 5 if it is not delivered.
     TestEndpoint(OneArgs),
     /// List past and pending deliveries, newest event first.
@@ -56,6 +56,14 @@ pub(super) struct OneArgs {
     client: ClientArgs,
     #[command(flatten)]
     output: OutputArgs,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct DeleteArgs {
+    #[command(flatten)]
+    one: OneArgs,
+    #[command(flatten)]
+    confirm: ConfirmArgs,
 }
 
 #[derive(Args, Debug)]
@@ -92,7 +100,11 @@ pub(super) fn run(command: EventsCommand, output: &mut Output) -> Result<(), Fai
         match command {
             EventsCommand::Endpoints(arguments) => endpoints(arguments, output).await,
             EventsCommand::PutEndpoint(arguments) => put(arguments, output).await,
-            EventsCommand::DeleteEndpoint(arguments) => {
+            EventsCommand::DeleteEndpoint(DeleteArgs { one: arguments, confirm }) => {
+                confirm.ask(&format!(
+                    "Delete the endpoint {} with its secret and its deliveries? That cannot be undone.",
+                    arguments.endpoint
+                ))?;
                 let client = arguments.client.connect().await?;
                 let request = v1::DeleteEventEndpointRequest {
                     tenant_id: arguments.of_tenant,

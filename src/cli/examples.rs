@@ -110,8 +110,8 @@ pub(super) const EXAMPLES: &[&str] = &[
     "secrets write-off eu",
     "secrets own",
     "dependants --provider shopify",
+    "console --no-browser",
     "import env --from legacy.env --dry-run",
-    "completions bash > credvault.bash",
 ];
 
 /// The command line, with the examples at the end of each command's help.

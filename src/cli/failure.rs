@@ -1,13 +1,17 @@
 //! Why a command failed, and with which code the program ends.
 
+use std::error::Error as _;
 use std::fmt;
 use std::io::Write as _;
 use std::process::ExitCode;
 
+use clap::builder::styling::AnsiColor;
 use credvault_store::{BackupError, MigrateError};
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
+use super::rpcs::in_commands;
+use super::terminal;
 use crate::app::{ManagerError, StartError};
 use crate::grpc::{code_name, reason_of};
 use crate::settings::SettingsError;
@@ -50,8 +54,10 @@ impl Failure {
             Self::Unexpected(_) => UNEXPECTED,
             Self::OutputClosed => return ExitCode::SUCCESS,
         };
+        let mut stderr = std::io::stderr();
+        let style = terminal::style(&stderr, AnsiColor::Red.on_default().bold());
         // If standard error is closed, the exit code still tells.
-        let _ = writeln!(std::io::stderr(), "error: {self}");
+        let _ = writeln!(stderr, "{style}error:{style:#} {self}");
         ExitCode::from(code)
     }
 }
@@ -73,7 +79,15 @@ fn listed(error: &SettingsError) -> String {
     error.problems().iter().map(ToString::to_string).collect::<Vec<_>>().join("\nerror: ")
 }
 
+/// Whether the connection broke: a status with a source was made on this side, for the vault's own have none.
+fn is_broken(status: &Status) -> bool {
+    matches!(status.code(), Code::Unknown | Code::Internal) && status.source().is_some()
+}
+
 fn code_of(status: &Status) -> u8 {
+    if is_broken(status) {
+        return UNAVAILABLE;
+    }
     match status.code() {
         Code::Unauthenticated | Code::PermissionDenied => REFUSED,
         Code::NotFound => NOT_FOUND,
@@ -92,11 +106,33 @@ fn code_of(status: &Status) -> u8 {
     }
 }
 
-/// Code, reason, message, and what is wrong field by field.
+/// Code, reason, message, and what is wrong field by field. RPCs are named as the commands that they are here, but not
+/// where policy refuses: policies name RPCs.
 fn describe(status: &Status) -> String {
+    if let Some(source) = status.source().filter(|_| is_broken(status)) {
+        let why = credvault_domain::chain(source);
+        return format!(
+            "UNAVAILABLE: the connection to the vault broke: {why}; `credvault doctor` looks for the cause"
+        );
+    }
     let details = status.get_error_details();
     let reason = reason_of(status).map(|reason| format!(" {reason}")).unwrap_or_default();
-    let mut text = format!("{}{reason}: {}", code_name(status.code()), status.message());
+    let mut text = format!("{}{reason}: ", code_name(status.code()));
+    let shown = |text: &str| match status.code() == Code::PermissionDenied {
+        true => text.to_owned(),
+        false => in_commands(text),
+    };
+    let violations = details.bad_request().map(|wrong| wrong.field_violations.as_slice()).unwrap_or_default();
+    match violations {
+        // The message of a status joins several into one long line.
+        [_, _, ..] => {
+            text.push_str("several fields are wrong");
+            for violation in violations {
+                text.push_str(&format!("\n  {} {}", violation.field, shown(&violation.description)));
+            }
+        }
+        [] | [_] => text.push_str(&shown(status.message())),
+    }
     if let Some(trace) = details.error_info().and_then(|info| info.metadata.get("trace_id")) {
         text.push_str(&format!("\n  trace id: {trace}"));
     }
@@ -176,5 +212,40 @@ impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
         let closed = error.kind() == std::io::ErrorKind::BrokenPipe;
         if closed { Self::OutputClosed } else { Self::Unexpected(error.into()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic_types::ErrorDetails;
+
+    use super::*;
+
+    #[test]
+    fn each_wrong_field_has_its_line() {
+        let mut details = ErrorDetails::new();
+        details.add_bad_request_violation("provider", "is unknown; ListProviders shows all");
+        let one = Status::with_error_details(Code::InvalidArgument, "provider is unknown", details.clone());
+        assert_eq!(Failure::from(one).to_string(), "INVALID_ARGUMENT: provider is unknown");
+        details.add_bad_request_violation("account_name", "must not be empty");
+        let two = Status::with_error_details(Code::InvalidArgument, "provider is unknown; account", details);
+        let expected = "INVALID_ARGUMENT: several fields are wrong\n  provider is unknown; `credvault providers list` shows \
+                        all\n  account_name must not be empty";
+        assert_eq!(Failure::from(two).to_string(), expected);
+    }
+
+    #[test]
+    fn a_broken_connection_is_no_fault_of_the_vault() {
+        let broken = Status::from_error(Box::new(std::io::Error::other("the connection ended")));
+        assert_eq!((code_of(&broken), code_of(&Status::unknown("a fault"))), (UNAVAILABLE, UNEXPECTED));
+        let told = Failure::from(broken).to_string();
+        assert!(told.contains("the connection ended") && told.contains("credvault doctor"), "{told}");
+    }
+
+    #[test]
+    fn a_refusal_by_policy_names_what_policies_name() {
+        let refused = |code| Failure::from(Status::new(code, "no policy permits PutOAuthApp")).to_string();
+        assert!(refused(Code::PermissionDenied).ends_with("permits PutOAuthApp"));
+        assert!(refused(Code::FailedPrecondition).ends_with("permits `credvault apps put`"));
     }
 }

@@ -116,7 +116,10 @@ mod tests {
         let auth = v1::RequestAuth { headers: secret(), query: secret(), ..Default::default() };
         let credential =
             v1::Credential { fields: secret(), request_auth: Some(auth), version: 2, ..Default::default() };
-        let mut result = v1::BatchFetchCredentialsResult { outcome: Some(Outcome::Credential(credential)) };
+        let mut result = v1::BatchFetchCredentialsResult {
+            outcome: Some(Outcome::Credential(credential)),
+            ..Default::default()
+        };
         hide(&mut result);
         let Some(Outcome::Credential(hidden)) = &result.outcome else { panic!("a credential") };
         let auth = hidden.request_auth.as_ref().expect("request auth");

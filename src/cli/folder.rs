@@ -14,8 +14,8 @@ use credvault_domain::{Clock as _, Random as _};
 
 use authority::{Authority, Issued};
 
-use super::client::Profile;
 use super::failure::Failure;
+use super::profile::Profile;
 use crate::SystemClock;
 use crate::settings::RawSettings;
 
@@ -56,6 +56,14 @@ permit (
 permit (
     principal == Service::"spiffe://dev.local/operator",
     action in [Action::"AdminService", Action::"ActForPlatform", Action::"ConnectionService", Action::"AuditService"],
+    resource
+);
+
+// The operator looks into tenants, too: their audit log, usage and versions, for the console. It fetches nothing.
+@id("operator-looks-into-tenants")
+permit (
+    principal == Service::"spiffe://dev.local/operator",
+    action in [Action::"AssertTenant", Action::"AccessOtherUsers", Action::"ListCredentialVersions"],
     resource
 );
 

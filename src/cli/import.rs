@@ -18,9 +18,9 @@ use credvault_domain::TenantId;
 use credvault_import::{Converted, Converter, Holder, Source};
 use prost::Message as _;
 
-use super::client::Profile;
 use super::failure::Failure;
 use super::output::Output;
+use super::profile::Profile;
 use super::serve::run as run_on;
 use credvault_proto::v1;
 

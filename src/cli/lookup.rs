@@ -1,10 +1,13 @@
 //! Connections as several commands find and print them, and what the requests of several commands have.
 
 use anyhow::Context as _;
+use prost_types::value::Kind;
 
 use super::client::Client;
 use super::failure::Failure;
+use super::naming::{self, Name};
 use super::output::{Format, Output};
+use super::rpcs::in_commands;
 use credvault_proto::v1;
 
 /// Settings from the command line.
@@ -74,19 +77,26 @@ pub(super) async fn all_connections(
     every_page(client, v1::ListConnectionsRequest { provider, show_deleted, ..Default::default() }).await
 }
 
-/// The id of a connection that is named by its id, or as `PROVIDER/ACCOUNT`: the user's own, or else the tenant's.
+/// The id of a connection that is named by its id, as `PROVIDER/ACCOUNT`, or by its provider alone: the user's own, or else
+/// the tenant's.
 pub(super) async fn connection_id(client: &Client, named: &str, shared: bool) -> Result<String, Failure> {
-    let Some((provider, account)) = named.split_once('/') else { return Ok(named.to_owned()) };
-    let found = all_connections(client, provider, false).await?.into_iter();
-    let owner = |connection: &v1::Connection| connection.owner.as_ref().map(v1::Owner::kind);
-    let named = found.filter(|connection| connection.account_name == account);
-    let owned = named.filter(|connection| !shared || owner(connection) == Some(v1::OwnerKind::Tenant));
-    let first = owned.min_by_key(|connection| owner(connection) != Some(v1::OwnerKind::User));
-    first.map(|connection| connection.id).ok_or_else(|| {
-        Failure::Usage(
-            "--connection: the provider has no such account here; `credvault connections list` shows those that are".to_owned(),
-        )
-    })
+    match Name::read(named) {
+        Name::Id(id) => Ok(id.to_owned()),
+        Name::Account { provider, account } => {
+            let all = all_connections(client, provider, false).await?;
+            naming::chosen(all, account, client.user(), shared)
+        }
+    }
+}
+
+/// The id of a deleted connection that is named in the same ways.
+pub(super) async fn deleted_connection_id(client: &Client, named: &str) -> Result<String, Failure> {
+    match Name::read(named) {
+        Name::Id(id) => Ok(id.to_owned()),
+        Name::Account { provider, account } => {
+            naming::deleted(all_connections(client, provider, true).await?, account)
+        }
+    }
 }
 
 /// Every page of a listing.
@@ -106,8 +116,11 @@ pub(super) async fn every_page(
     }
 }
 
+/// What a list of connections shows; on a narrow terminal the last ones are left out.
 const HEADINGS: [&str; 10] =
-    ["ID", "PROVIDER", "ACCOUNT", "OWNER", "STATE", "HEALTH", "ENDS", "ROTATION DUE", "VERSION", "HINTS"];
+    ["PROVIDER", "ACCOUNT", "OWNER", "STATE", "HEALTH", "ID", "ENDS", "ROTATION DUE", "VERSION", "HINTS"];
+/// How many of them are left out at most.
+const SPARE: usize = 6;
 
 /// Prints a connection that an answer must have.
 pub(super) fn print_one(
@@ -118,7 +131,7 @@ pub(super) fn print_one(
     let connection = connection.context("the vault answered without a connection")?;
     match format {
         Format::Json => output.json("Connection", &connection),
-        Format::Table => output.table(&HEADINGS, &[row(&connection)]),
+        Format::Table => output.block(&pairs(&connection)),
     }
 }
 
@@ -135,7 +148,7 @@ pub(super) fn print_words(connection: Option<&v1::Connection>, output: &mut Outp
     for (reader, text) in texts {
         if !text.is_empty() && !printed.contains(&text.as_str()) {
             printed.push(text);
-            output.line::<Failure>(&format!("{reader}: {text}"))?;
+            output.line::<Failure>(&format!("{reader}: {}", in_commands(text)))?;
         }
     }
     Ok(())
@@ -194,31 +207,120 @@ pub(super) fn print_all(
 ) -> Result<(), Failure> {
     match format {
         Format::Json => output.json_list("Connection", connections),
-        Format::Table => output.table(&HEADINGS, &connections.iter().map(row).collect::<Vec<_>>()),
+        Format::Table => {
+            output.table_with_spare(&HEADINGS, SPARE, &connections.iter().map(row).collect::<Vec<_>>())
+        }
     }
 }
 
-fn row(connection: &v1::Connection) -> Vec<String> {
-    let state = connection.state().as_str_name().trim_start_matches("CONNECTION_STATE_").to_lowercase();
-    let state = match (&connection.delete_time, connection.enabled) {
+/// Prints a page of connections, and below a table how to see the next one.
+pub(super) fn print_page(
+    connections: &[v1::Connection],
+    next_page_token: &str,
+    format: Format,
+    output: &mut Output,
+) -> Result<(), Failure> {
+    match format {
+        Format::Json => output.json_page("Connection", connections, next_page_token),
+        Format::Table => {
+            print_all(connections, format, output)?;
+            print_next(next_page_token, output)
+        }
+    }
+}
+
+/// Says below a table how to see the next page, if there is one.
+pub(super) fn print_next(next_page_token: &str, output: &mut Output) -> Result<(), Failure> {
+    match next_page_token.is_empty() {
+        true => Ok(()),
+        false => output.line(&format!("(more with --page-token {next_page_token})")),
+    }
+}
+
+/// The state in words.
+fn state_text(connection: &v1::Connection) -> String {
+    let state = word(connection.state().as_str_name(), "CONNECTION_STATE_");
+    match (&connection.delete_time, connection.enabled) {
         (Some(_), _) => "deleted".to_owned(),
         (None, false) => format!("{state}, disabled"),
         (None, true) => state,
+    }
+}
+
+/// Names with their values.
+fn joined(values: &std::collections::BTreeMap<String, String>) -> String {
+    values.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ")
+}
+
+/// A connection as a block: what there is to say about it.
+fn pairs(connection: &v1::Connection) -> Vec<(String, String)> {
+    let time =
+        |time: Option<&prost_types::Timestamp>| time.map(|time| time_text(Some(time))).unwrap_or_default();
+    let error = connection.error.as_ref().map(|error| {
+        let code = if error.provider_code.is_empty() { "" } else { ", the provider's code: " };
+        format!("{} since {}{code}{}", error.reason, time(error.time.as_ref()), error.provider_code)
+    });
+    let (health, ends) = connection.health.as_ref().map(health).unwrap_or_default();
+    let asked = connection.scopes_asked.join(" ");
+    let granted = connection.scopes_granted.join(" ");
+    let pairs = [
+        ("id", connection.id.clone()),
+        ("provider", connection.provider.clone()),
+        ("account", connection.account_name.clone()),
+        ("owner", owner_text(connection.owner.as_ref())),
+        ("state", state_text(connection)),
+        ("error", error.unwrap_or_default()),
+        ("health", health),
+        ("ends", ends),
+        ("auth mode", connection.auth_mode.clone()),
+        ("default account", if connection.default { "yes" } else { "" }.to_owned()),
+        ("version", connection.current_version.to_string()),
+        ("hints", joined(&connection.hints)),
+        ("settings", connection.config.as_ref().map(settings_text).unwrap_or_default()),
+        ("labels", joined(&connection.labels)),
+        ("account at the provider", connection.external_account_id.clone()),
+        ("scopes", granted.clone()),
+        ("scopes asked for", if asked == granted { String::new() } else { asked }),
+        ("credential ends", time(connection.expire_time.as_ref())),
+        ("rotation due", time(connection.rotation_due_time.as_ref())),
+        ("created", time(connection.create_time.as_ref())),
+        ("changed", time(connection.update_time.as_ref())),
+        ("last used", time(connection.last_used_time.as_ref())),
+        ("last verified", time(connection.last_verified_time.as_ref())),
+        ("last refreshed", time(connection.last_refreshed_time.as_ref())),
+        ("last synchronised", time(connection.last_synced_time.as_ref())),
+        ("deleted", time(connection.delete_time.as_ref())),
+        ("removed for good", time(connection.purge_time.as_ref())),
+    ];
+    pairs.map(|(name, value)| (name.to_owned(), value)).to_vec()
+}
+
+/// Settings as the command line takes them.
+fn settings_text(settings: &prost_types::Struct) -> String {
+    let value = |value: &prost_types::Value| match &value.kind {
+        Some(Kind::StringValue(text)) => text.clone(),
+        Some(Kind::NumberValue(number)) => number.to_string(),
+        Some(Kind::BoolValue(value)) => value.to_string(),
+        Some(Kind::StructValue(_) | Kind::ListValue(_)) => "(--output json shows it)".to_owned(),
+        Some(Kind::NullValue(_)) | None => String::new(),
     };
+    joined(&settings.fields.iter().map(|(name, setting)| (name.clone(), value(setting))).collect())
+}
+
+fn row(connection: &v1::Connection) -> Vec<String> {
     // Only some answers have it.
     let (health, ends) = connection.health.as_ref().map_or(("-".to_owned(), "-".to_owned()), health);
-    let hints: Vec<String> = connection.hints.iter().map(|(field, hint)| format!("{field}={hint}")).collect();
     vec![
-        connection.id.clone(),
         connection.provider.clone(),
         connection.account_name.clone(),
         owner_text(connection.owner.as_ref()),
-        state,
+        state_text(connection),
         health,
+        connection.id.clone(),
         ends,
         time_text(connection.rotation_due_time.as_ref()),
         connection.current_version.to_string(),
-        hints.join(" "),
+        joined(&connection.hints),
     ]
 }
 

@@ -4,6 +4,7 @@ use clap::Args;
 
 use super::args::OutputArgs;
 use super::client::{Client, ClientArgs};
+use super::completion::connections_completer;
 use super::failure::Failure;
 use super::lookup::connection_id;
 use super::output::Format;
@@ -11,8 +12,8 @@ use super::output::Format;
 /// A connection, how to call, and how to print.
 #[derive(Args, Debug)]
 pub(super) struct NamedArgs {
-    /// The connection: its id, or its provider and account name. A user's own comes before the tenant's.
-    #[arg(value_name = "ID|PROVIDER/ACCOUNT")]
+    /// The connection: its id, its provider and account, or its provider alone.
+    #[arg(value_name = "ID|PROVIDER[/ACCOUNT]", add = connections_completer())]
     connection: String,
     #[command(flatten)]
     client: ClientArgs,

@@ -1,83 +1,144 @@
-//! What the commands print: tables for people, JSON for scripts. It prints what it is given; the commands decide where
-//! a secret may appear.
+//! What the commands print: tables and blocks for people, JSON and YAML for programs. It prints what it is given; the
+//! commands decide where a secret may appear.
+
+mod encoding;
+mod layout;
 
 use std::io::{self, Write};
 
-use anyhow::Context as _;
-use clap::ValueEnum;
+use clap::builder::styling::Style;
 use prost::Message;
-use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor};
-use tabwriter::TabWriter;
+use serde::Serialize;
 
-/// The form in which a command prints.
-#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+use super::terminal;
+use encoding::{Answer, List, descriptor};
+
+/// For whom a command prints.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Format {
-    /// Aligned columns, for people.
+    /// Tables and blocks, for people.
     Table,
-    /// The messages of the API in protobuf's JSON, for scripts.
+    /// The messages of the API in protobuf's JSON, or the same as YAML, for programs.
     Json,
 }
 
+impl Format {
+    /// The words that `--output` takes.
+    pub(crate) const WORDS: [&'static str; 3] = ["table", "json", "yaml"];
+    /// The word with which programs' form is YAML.
+    pub(crate) const YAML: &'static str = Self::WORDS[2];
+
+    /// The format behind one of the words.
+    pub(crate) fn of(word: &str) -> Self {
+        if word == Self::WORDS[0] { Self::Table } else { Self::Json }
+    }
+}
+
 /// The stream that a command prints to.
-pub(crate) struct Output(Box<dyn Write + Send>);
+pub(crate) struct Output {
+    out: Box<dyn Write + Send>,
+    /// Programs get YAML instead of JSON.
+    yaml: bool,
+    /// How wide a line may be, where that is known.
+    width: Option<usize>,
+    heading: Style,
+}
 
 impl Output {
     pub(crate) fn stdout() -> Self {
-        Self(Box::new(io::stdout()))
+        let heading = terminal::style(&io::stdout(), Style::new().bold());
+        Self { out: Box::new(io::stdout()), yaml: false, width: terminal::width(), heading }
+    }
+
+    /// Prints YAML where a command prints for programs.
+    pub(crate) fn in_yaml(&mut self, yaml: bool) {
+        self.yaml = yaml;
     }
 
     /// Prints a line and flushes it.
     pub(crate) fn line<E: From<io::Error>>(&mut self, text: &str) -> Result<(), E> {
-        writeln!(self.0, "{text}").and_then(|()| self.0.flush()).map_err(E::from)
+        writeln!(self.out, "{text}").and_then(|()| self.out.flush()).map_err(E::from)
     }
 
-    /// Prints rows under their headings, with columns aligned and no blanks at the end of a line.
+    /// Prints rows under their headings in aligned columns, or as blocks where the terminal is too narrow.
     pub(crate) fn table<E: From<io::Error>>(
         &mut self,
         headings: &[&str],
         rows: &[Vec<String>],
     ) -> Result<(), E> {
-        let mut aligned = TabWriter::new(Vec::new()).minwidth(0);
-        writeln!(aligned, "{}", headings.join("\t"))?;
-        for row in rows {
-            writeln!(aligned, "{}", row.join("\t"))?;
-        }
-        let table = aligned.into_inner().map_err(|error| io::Error::from(error.error().kind()))?;
-        String::from_utf8_lossy(&table).lines().try_for_each(|line| self.line(line.trim_end()))
+        self.table_with_spare(headings, 0, rows)
     }
 
-    /// Prints a message of the API as JSON. `kind` is the name of its type in the protos.
+    /// The same, but leaves out the last `spare` columns, one after the other, before it prints blocks.
+    pub(crate) fn table_with_spare<E: From<io::Error>>(
+        &mut self,
+        headings: &[&str],
+        spare: usize,
+        rows: &[Vec<String>],
+    ) -> Result<(), E> {
+        if rows.is_empty() {
+            return self.line("none");
+        }
+        let layout::Table { heading, lines, left_out } = layout::table(headings, spare, rows, self.width);
+        let style = self.heading;
+        heading.into_iter().try_for_each(|heading| self.line::<E>(&format!("{style}{heading}{style:#}")))?;
+        lines.iter().try_for_each(|line| self.line::<E>(line))?;
+        if left_out.is_empty() {
+            return Ok(());
+        }
+        self.line(&format!("(a wider terminal shows {}, too)", left_out.join(", ")))
+    }
+
+    /// Prints one thing: a name and a value in each line. Pairs with an empty value are left out.
+    pub(crate) fn block<E: From<io::Error>>(&mut self, pairs: &[(String, String)]) -> Result<(), E> {
+        layout::block(pairs, self.width).iter().try_for_each(|line| self.line(line))
+    }
+
+    /// Prints a message of the API for programs. `kind` is the name of its type in the protos.
     pub(crate) fn json<E: From<io::Error> + From<anyhow::Error>>(
         &mut self,
         kind: &str,
         message: &impl Message,
     ) -> Result<(), E> {
-        let text = serde_json::to_string_pretty(&dynamic(descriptor(kind)?, message)?)
-            .context("the answer cannot be printed as JSON")?;
-        self.line(&text)
+        self.value(&Answer::new(&descriptor(kind)?, message)?)
     }
 
-    /// Prints messages of the API as a JSON array.
+    /// Prints a whole list of messages of the API for programs.
     pub(crate) fn json_list<E: From<io::Error> + From<anyhow::Error>>(
         &mut self,
         kind: &str,
         messages: &[impl Message],
     ) -> Result<(), E> {
+        self.json_page(kind, messages, "")
+    }
+
+    /// Prints a page of messages of the API for programs, and the token of the next page.
+    pub(crate) fn json_page<E: From<io::Error> + From<anyhow::Error>>(
+        &mut self,
+        kind: &str,
+        messages: &[impl Message],
+        next_page_token: &str,
+    ) -> Result<(), E> {
         let descriptor = descriptor(kind)?;
-        let all = messages.iter().map(|message| dynamic(descriptor.clone(), message));
-        let all = all.collect::<anyhow::Result<Vec<_>>>()?;
-        let text = serde_json::to_string_pretty(&all).context("the answer cannot be printed as JSON")?;
+        let items = messages.iter().map(|message| Answer::new(&descriptor, message));
+        let items = items.collect::<anyhow::Result<Vec<_>>>()?;
+        self.value(&List { items: &items, next_page_token })
+    }
+
+    /// Prints a whole list of values that are no messages of the API for programs.
+    pub(crate) fn values<E: From<io::Error> + From<anyhow::Error>>(
+        &mut self,
+        items: &[impl Serialize],
+    ) -> Result<(), E> {
+        self.value(&List { items, next_page_token: "" })
+    }
+
+    /// Prints a value for programs.
+    pub(crate) fn value<E: From<io::Error> + From<anyhow::Error>>(
+        &mut self,
+        value: &impl Serialize,
+    ) -> Result<(), E> {
+        let text = if self.yaml { encoding::yaml(value)? } else { encoding::json(value)? };
         self.line(&text)
     }
-}
-
-/// The descriptor of a type of the API. Each call decodes all of them anew.
-fn descriptor(kind: &str) -> anyhow::Result<MessageDescriptor> {
-    let pool = DescriptorPool::decode(credvault_proto::DESCRIPTORS)?;
-    pool.get_message_by_name(&format!("credvault.v1.{kind}")).context("a message without a descriptor")
-}
-
-/// A generated message with its descriptor, from which protobuf's JSON follows.
-fn dynamic(descriptor: MessageDescriptor, message: &impl Message) -> anyhow::Result<DynamicMessage> {
-    Ok(DynamicMessage::decode(descriptor, message.encode_to_vec().as_slice())?)
 }

@@ -262,7 +262,10 @@ mod tests {
         @id("tenants") permit (principal, action == Action::"CreateTenant", resource);
     "#;
 
-    fn explained(more: &str) -> Result<Vec<(&'static str, bool, Vec<String>)>, Failure> {
+    /// An action, whether it is permitted, and the policies that say so.
+    type Explained = (&'static str, bool, Vec<String>);
+
+    fn explained(more: &str) -> Result<Vec<Explained>, Failure> {
         let command = PolicyCommand::augment_subcommands(clap::Command::new("policy"));
         let words = format!("policy explain spiffe://one.test/sync {more}");
         let found = command.try_get_matches_from(words.split(' ')).expect("right");

@@ -9,6 +9,7 @@ use super::failure::Failure;
 use super::lookup::{owner_text, word};
 use super::output::{Format, Output};
 use super::requirement::{REQUIREMENT, requirement};
+use super::rpcs::in_commands;
 use super::serve::{ONE_THREAD, run as run_on};
 use credvault_proto::v1;
 
@@ -73,6 +74,6 @@ fn row(check: &v1::RequirementCheck) -> Vec<String> {
         check.connection_id.clone(),
         check.owner.as_ref().map(|owner| owner_text(Some(owner))).unwrap_or_default(),
         check.reason.clone(),
-        check.next_step_text.clone(),
+        in_commands(&check.next_step_text),
     ]
 }

@@ -3,10 +3,11 @@
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 
-use super::args::{OutputArgs, pair};
+use super::args::{ConfirmArgs, OutputArgs, PageArgs, pair};
 use super::client::ClientArgs;
+use super::completion::connections_completer;
 use super::failure::Failure;
-use super::lookup::{connection_id, owner_text, request_id, settings, word};
+use super::lookup::{connection_id, owner_text, print_next, request_id, settings, word};
 use super::output::{Format, Output};
 use super::serve::{ONE_THREAD, run as run_on};
 use crate::grpc::struct_of;
@@ -28,11 +29,13 @@ pub(super) struct ListArgs {
     #[arg(long)]
     service: Option<String>,
     /// List only services that use this connection.
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID|PROVIDER[/ACCOUNT]", add = connections_completer())]
     connection: Option<String>,
     /// List only services that are switched on, or off.
     #[arg(long, value_parser = ["on", "off"])]
     switched: Option<String>,
+    #[command(flatten)]
+    page: PageArgs,
     #[command(flatten)]
     client: ClientArgs,
     #[command(flatten)]
@@ -47,7 +50,7 @@ pub(super) struct SetArgs {
     #[arg(value_parser = ["on", "off"])]
     switch: Option<String>,
     /// The connection of the mapping, by its id or by provider and account name. A new mapping needs one.
-    #[arg(long, value_name = "ID|PROVIDER/ACCOUNT")]
+    #[arg(long, value_name = "ID|PROVIDER[/ACCOUNT]", add = connections_completer())]
     connection: Option<String>,
     /// The mapping to set; `default` unless it is named.
     #[arg(long)]
@@ -77,6 +80,8 @@ pub(super) struct DeleteArgs {
     /// Delete the tenant's own config, also where the profile names a user.
     #[arg(long)]
     shared: bool,
+    #[command(flatten)]
+    confirm: ConfirmArgs,
     /// The etag that the stored config must have, as JSON shows it.
     #[arg(long, default_value = "")]
     etag: String,
@@ -101,6 +106,8 @@ pub(super) fn run(command: ServicesCommand, output: &mut Output) -> Result<(), F
                 print(set.service_config, arguments.output.output, output)
             }
             ServicesCommand::Delete(arguments) => {
+                let undo = "? `credvault services set` with what is printed then brings it back.";
+                arguments.confirm.ask(&format!("Delete the config of {}{undo}", arguments.service))?;
                 let client = arguments.client.connect().await?;
                 let request = v1::DeleteServiceConfigRequest {
                     service: arguments.service,
@@ -150,28 +157,38 @@ impl SetArgs {
 async fn list(arguments: ListArgs, output: &mut Output) -> Result<(), Failure> {
     let client = arguments.client.connect().await?;
     let mut all = Vec::new();
+    let (page_size, page_token) = arguments.page.first();
+    let connection_id = match &arguments.connection {
+        Some(named) => connection_id(&client, named, false).await?,
+        None => String::new(),
+    };
     let mut request = v1::ListServiceConfigsRequest {
-        page_size: 500,
+        page_size,
+        page_token,
         service: arguments.service.unwrap_or_default(),
-        connection_id: arguments.connection.unwrap_or_default(),
+        connection_id,
         enabled: is_on(arguments.switched.as_ref()),
         ..Default::default()
     };
     loop {
         let page = client.connections().list_service_configs(request.clone()).await?.into_inner();
         all.extend(page.service_configs);
-        if page.next_page_token.is_empty() {
+        request.page_token = page.next_page_token;
+        if request.page_token.is_empty() || arguments.page.is_one() {
             break;
         }
-        request.page_token = page.next_page_token;
     }
     match arguments.output.output {
-        Format::Json => output.json_list("ServiceConfig", &all),
-        Format::Table => output.table(&HEADINGS, &all.iter().flat_map(rows).collect::<Vec<_>>()),
+        Format::Json => output.json_page("ServiceConfig", &all, &request.page_token),
+        Format::Table => {
+            let rows = all.iter().flat_map(rows).collect::<Vec<_>>();
+            output.table_with_spare::<Failure>(&HEADINGS, 1, &rows)?;
+            print_next(&request.page_token, output)
+        }
     }
 }
 
-const HEADINGS: [&str; 7] = ["SERVICE", "OWNER", "ENABLED", "MAPPING", "PROVIDER", "CONNECTION", "STATE"];
+const HEADINGS: [&str; 7] = ["SERVICE", "OWNER", "ENABLED", "MAPPING", "PROVIDER", "STATE", "CONNECTION"];
 
 fn print(config: Option<v1::ServiceConfig>, format: Format, output: &mut Output) -> Result<(), Failure> {
     let config = config.context("the vault answered without a config")?;
@@ -191,7 +208,7 @@ fn rows(config: &v1::ServiceConfig) -> Vec<Vec<String>> {
     let row = |mapping: &v1::ServiceMapping| {
         let state = word(mapping.state().as_str_name(), "MAPPING_STATE_");
         let state = if mapping.reason.is_empty() { state } else { format!("{state} {}", mapping.reason) };
-        let rest = [mapping.mapping.clone(), mapping.provider.clone(), mapping.connection_id.clone(), state];
+        let rest = [mapping.mapping.clone(), mapping.provider.clone(), state, mapping.connection_id.clone()];
         begin().into_iter().chain(rest).collect()
     };
     config.mappings.iter().map(row).collect()

@@ -36,9 +36,8 @@ pub(super) fn list<M: Message>(
 
 /// Prints names with their values, one pair a line. A pair without a value is left out.
 pub(super) fn facts(pairs: &[(&str, String)], output: &mut Output) -> Result<(), Failure> {
-    let given = pairs.iter().filter(|(_, value)| !value.is_empty());
-    let rows: Vec<_> = given.map(|(name, value)| vec![(*name).to_owned(), value.clone()]).collect();
-    output.table(&["WHAT", "VALUE"], &rows)
+    let pairs: Vec<_> = pairs.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+    output.block(&pairs)
 }
 
 /// Says where a list continues, if there is more of it.
@@ -46,5 +45,23 @@ pub(super) fn more(next_page_token: &str, output: &mut Output) -> Result<(), Fai
     match next_page_token {
         "" => Ok(()),
         token => output.line(&format!("There is more: repeat the command with --page-token {token}")),
+    }
+}
+
+/// Prints one page of messages of one type: for scripts with the token of the next page, or as a table with a row for each.
+pub(super) fn page<M: Message>(
+    kind: &str,
+    (messages, next_page_token): (&[M], &str),
+    format: Format,
+    output: &mut Output,
+    headings: &[&str],
+    row: impl Fn(&M) -> Vec<String>,
+) -> Result<(), Failure> {
+    match format {
+        Format::Json => output.json_page(kind, messages, next_page_token),
+        Format::Table => {
+            output.table::<Failure>(headings, &messages.iter().map(row).collect::<Vec<_>>())?;
+            more(next_page_token, output)
+        }
     }
 }

@@ -4,8 +4,9 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use super::args::OutputArgs;
 use super::client::ClientArgs;
+use super::completion::connections_completer;
 use super::failure::Failure;
-use super::lookup::request_id;
+use super::lookup::{connection_id, request_id};
 use super::output::{Format, Output};
 use super::serve::{ONE_THREAD, run as run_on};
 use credvault_proto::v1;
@@ -31,7 +32,8 @@ enum Status {
 
 #[derive(Args, Debug)]
 pub(super) struct ReportArgs {
-    /// The id of the connection.
+    /// The connection: its id, its provider and account, or its provider alone.
+    #[arg(value_name = "ID|PROVIDER[/ACCOUNT]", add = connections_completer())]
     connection: String,
     /// The resource, such as `orders`.
     resource: String,
@@ -67,7 +69,8 @@ pub(super) struct ReportArgs {
 
 #[derive(Args, Debug)]
 pub(super) struct ShowArgs {
-    /// The id of the connection.
+    /// The connection: its id, its provider and account, or its provider alone.
+    #[arg(value_name = "ID|PROVIDER[/ACCOUNT]", add = connections_completer())]
     connection: String,
     #[command(flatten)]
     client: ClientArgs,
@@ -80,12 +83,14 @@ pub(super) fn run(command: SyncCommand, output: &mut Output) -> Result<(), Failu
         match command {
             SyncCommand::Report(arguments) => {
                 let (client, format) = (arguments.client.connect().await?, arguments.output.output);
-                let reported = client.connections().report_sync(arguments.request()?).await?.into_inner();
+                let id = connection_id(&client, &arguments.connection, false).await?;
+                let reported = client.connections().report_sync(arguments.request(id)?).await?.into_inner();
                 print(&reported.state.into_iter().collect::<Vec<_>>(), format, output)
             }
             SyncCommand::Show(arguments) => {
                 let client = arguments.client.connect().await?;
-                let request = v1::GetConnectionRequest { connection_id: arguments.connection };
+                let connection_id = connection_id(&client, &arguments.connection, false).await?;
+                let request = v1::GetConnectionRequest { connection_id };
                 let found = client.connections().get_connection(request).await?.into_inner();
                 print(&found.connection.unwrap_or_default().sync_states, arguments.output.output, output)
             }
@@ -94,7 +99,7 @@ pub(super) fn run(command: SyncCommand, output: &mut Output) -> Result<(), Failu
 }
 
 impl ReportArgs {
-    fn request(self) -> Result<v1::ReportSyncRequest, Failure> {
+    fn request(self, connection_id: String) -> Result<v1::ReportSyncRequest, Failure> {
         let status = match self.status {
             Status::Running => v1::SyncStatus::Running,
             Status::Ok => v1::SyncStatus::Ok,
@@ -105,7 +110,7 @@ impl ReportArgs {
             None => request_id()?,
         };
         Ok(v1::ReportSyncRequest {
-            connection_id: self.connection,
+            connection_id,
             resource: self.resource,
             status: status.into(),
             cursor: self.cursor,

@@ -10,10 +10,10 @@ mod selection;
 
 use clap::{Args, Subcommand};
 
-use super::args::OutputArgs;
+use super::args::{OutputArgs, PageArgs};
 use super::client::ClientArgs;
 use super::failure::Failure;
-use super::lookup::print_all;
+use super::lookup::print_page;
 use super::output::Output;
 use super::serve::{ONE_THREAD, run as run_on};
 use change::{ChangeArgs, WorkArgs};
@@ -48,6 +48,8 @@ pub(super) struct ConnectionsArgs {
     #[arg(long)]
     show_deleted: bool,
     #[command(flatten)]
+    page: PageArgs,
+    #[command(flatten)]
     client: ClientArgs,
     #[command(flatten)]
     output: OutputArgs,
@@ -69,20 +71,21 @@ pub(super) fn run(command: TenantsCommand, output: &mut Output) -> Result<(), Fa
 async fn list(arguments: ConnectionsArgs, output: &mut Output) -> Result<(), Failure> {
     let client = arguments.client.connect().await?;
     let now = Place::beginning(&arguments.tenant_id).now;
+    let (page_size, page_token) = arguments.page.first();
     let mut request = v1::ListTenantConnectionsRequest {
         tenant_id: arguments.tenant_id,
-        page_size: 500,
+        page_size,
+        page_token,
         selection: Some(arguments.selection.selection(now)),
         show_deleted: arguments.show_deleted,
-        ..Default::default()
     };
     let mut all = Vec::new();
     loop {
         let page = client.admin().list_tenant_connections(request.clone()).await?.into_inner();
         all.extend(page.connections);
-        if page.next_page_token.is_empty() {
-            return print_all(&all, arguments.output.output, output);
-        }
         request.page_token = page.next_page_token;
+        if request.page_token.is_empty() || arguments.page.is_one() {
+            return print_page(&all, &request.page_token, arguments.output.output, output);
+        }
     }
 }

@@ -3,10 +3,10 @@
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 
-use super::args::OutputArgs;
+use super::args::{ConfirmArgs, OutputArgs, PageArgs};
 use super::client::ClientArgs;
 use super::failure::Failure;
-use super::lookup::request_id;
+use super::lookup::{print_next, request_id};
 use super::output::{Format, Output};
 use super::requirement::{REQUIREMENT, requirement};
 use super::serve::{ONE_THREAD, run as run_on};
@@ -45,6 +45,8 @@ pub(super) struct PutArgs {
 #[derive(Args, Debug)]
 pub(super) struct ListArgs {
     #[command(flatten)]
+    page: PageArgs,
+    #[command(flatten)]
     client: ClientArgs,
     #[command(flatten)]
     output: OutputArgs,
@@ -54,6 +56,8 @@ pub(super) struct ListArgs {
 pub(super) struct DeleteArgs {
     /// The name of the tool.
     name: String,
+    #[command(flatten)]
+    confirm: ConfirmArgs,
     #[command(flatten)]
     client: ClientArgs,
 }
@@ -75,22 +79,15 @@ pub(super) fn run(command: ToolsCommand, output: &mut Output) -> Result<(), Fail
                 };
                 let stored = client.admin().put_tool(request).await?.into_inner();
                 let tool = stored.tool.context("the vault answered without a tool")?;
-                print(&[tool], arguments.output.output, output)
-            }
-            ToolsCommand::List(arguments) => {
-                let client = arguments.client.connect().await?;
-                let (mut all, mut request) =
-                    (Vec::new(), v1::ListToolsRequest { page_size: 500, ..Default::default() });
-                loop {
-                    let page = client.admin().list_tools(request.clone()).await?.into_inner();
-                    all.extend(page.tools);
-                    if page.next_page_token.is_empty() {
-                        return print(&all, arguments.output.output, output);
-                    }
-                    request.page_token = page.next_page_token;
+                match arguments.output.output {
+                    Format::Json => output.json("Tool", &tool),
+                    Format::Table => output.table(&HEADINGS, &[row(&tool)]),
                 }
             }
+            ToolsCommand::List(arguments) => list(arguments, output).await,
             ToolsCommand::Delete(arguments) => {
+                let question = "? Only `credvault tools put` with the same requirements brings it back.";
+                arguments.confirm.ask(&format!("Delete the tool {}{question}", arguments.name))?;
                 let client = arguments.client.connect().await?;
                 let request = v1::DeleteToolRequest { name: arguments.name, request_id: request_id()? };
                 client.admin().delete_tool(request).await?;
@@ -102,16 +99,32 @@ pub(super) fn run(command: ToolsCommand, output: &mut Output) -> Result<(), Fail
 
 const HEADINGS: [&str; 4] = ["TOOL", "REQUIRES", "USES", "DESCRIPTION"];
 
-fn print(tools: &[v1::Tool], format: Format, output: &mut Output) -> Result<(), Failure> {
-    let providers = |tool: &v1::Tool, optional: bool| {
+async fn list(arguments: ListArgs, output: &mut Output) -> Result<(), Failure> {
+    let client = arguments.client.connect().await?;
+    let (page_size, page_token) = arguments.page.first();
+    let mut request = v1::ListToolsRequest { page_size, page_token };
+    let mut all = Vec::new();
+    loop {
+        let page = client.admin().list_tools(request.clone()).await?.into_inner();
+        all.extend(page.tools);
+        request.page_token = page.next_page_token;
+        if request.page_token.is_empty() || arguments.page.is_one() {
+            break;
+        }
+    }
+    match arguments.output.output {
+        Format::Json => output.json_page("Tool", &all, &request.page_token),
+        Format::Table => {
+            output.table::<Failure>(&HEADINGS, &all.iter().map(row).collect::<Vec<_>>())?;
+            print_next(&request.page_token, output)
+        }
+    }
+}
+
+fn row(tool: &v1::Tool) -> Vec<String> {
+    let providers = |optional: bool| {
         let wanted = tool.requirements.iter().filter(|one| one.works_without == optional);
         wanted.map(|one| one.provider.as_str()).collect::<Vec<_>>().join(" ")
     };
-    let row = |tool: &v1::Tool| {
-        vec![tool.name.clone(), providers(tool, false), providers(tool, true), tool.description.clone()]
-    };
-    match format {
-        Format::Json => output.json_list("Tool", tools),
-        Format::Table => output.table(&HEADINGS, &tools.iter().map(row).collect::<Vec<_>>()),
-    }
+    vec![tool.name.clone(), providers(false), providers(true), tool.description.clone()]
 }

@@ -4,8 +4,9 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use super::args::OutputArgs;
 use super::client::ClientArgs;
+use super::completion::{connections_completer, providers_completer};
 use super::failure::Failure;
-use super::lookup::request_id;
+use super::lookup::{connection_id, request_id};
 use super::output::{Format, Output};
 use super::serve::{ONE_THREAD, run as run_on};
 use credvault_proto::v1;
@@ -53,11 +54,11 @@ pub(super) struct ShowArgs {
     /// The last day in UTC. By default today.
     #[arg(long, value_name = "DAY")]
     to: Option<String>,
-    /// Sum only the usage of this connection, by its id.
-    #[arg(long)]
+    /// Sum only the usage of this connection.
+    #[arg(long, value_name = "ID|PROVIDER[/ACCOUNT]", add = connections_completer())]
     connection: Option<String>,
     /// Sum only the usage of connections at this provider.
-    #[arg(long)]
+    #[arg(long, add = providers_completer())]
     provider: Option<String>,
     /// Sum only calls of this endpoint.
     #[arg(long)]
@@ -76,7 +77,8 @@ pub(super) struct ShowArgs {
 
 #[derive(Args, Debug)]
 pub(super) struct ReportArgs {
-    /// The id of the connection.
+    /// The connection: its id, its provider and account, or its provider alone.
+    #[arg(value_name = "ID|PROVIDER[/ACCOUNT]", add = connections_completer())]
     connection: String,
     /// The provider's endpoint that was called, as a name without ids.
     endpoint: String,
@@ -109,10 +111,14 @@ pub(super) fn run(command: UsageCommand, output: &mut Output) -> Result<(), Fail
 
 async fn show(arguments: ShowArgs, output: &mut Output) -> Result<(), Failure> {
     let client = arguments.client.connect().await?;
+    let connection_id = match &arguments.connection {
+        Some(named) => connection_id(&client, named, false).await?,
+        None => String::new(),
+    };
     let filter = v1::UsageFilter {
         start_day: arguments.from.unwrap_or_default(),
         end_day: arguments.to.unwrap_or_default(),
-        connection_id: arguments.connection.unwrap_or_default(),
+        connection_id,
         provider: arguments.provider.unwrap_or_default(),
         endpoint: arguments.endpoint.unwrap_or_default(),
         user_id: arguments.of_user.unwrap_or_default(),
@@ -187,15 +193,15 @@ async fn report(arguments: ReportArgs, output: &mut Output) -> Result<(), Failur
         Some(id) => id,
         None => request_id()?,
     };
+    let client = arguments.client.connect().await?;
     let item = v1::UsageItem {
-        connection_id: arguments.connection,
+        connection_id: connection_id(&client, &arguments.connection, false).await?,
         endpoint: arguments.endpoint,
         calls: arguments.calls,
         errors: arguments.errors,
         rate_limit_hits: arguments.rate_limit_hits,
         time: None,
     };
-    let client = arguments.client.connect().await?;
     let request = v1::ReportUsageRequest { request_id: id, items: vec![item] };
     let reported = client.connections().report_usage(request).await?.into_inner();
     match arguments.output.output {

@@ -2,9 +2,10 @@
 
 use clap::{Args, Subcommand};
 
+use super::args::{ConfirmArgs, PageArgs};
 use super::client::TenantArgs;
 use super::failure::Failure;
-use super::lookup::{request_id, time_text};
+use super::lookup::{print_next, request_id, time_text};
 use super::output::{Format, Output};
 use super::serve::{ONE_THREAD, run as run_on};
 use credvault_proto::v1;
@@ -12,15 +13,25 @@ use credvault_proto::v1;
 #[derive(Subcommand, Debug)]
 pub(super) enum UsersCommand {
     /// List the users of a tenant: when they were seen, how many connections they own, and how many of these are broken.
-    List(TenantArgs),
+    List(ListArgs),
     /// Permanently delete everything that a user owns, and print what remains of it at the providers.
     Delete(DeleteArgs),
+}
+
+#[derive(Args, Debug)]
+pub(super) struct ListArgs {
+    #[command(flatten)]
+    tenant: TenantArgs,
+    #[command(flatten)]
+    page: PageArgs,
 }
 
 #[derive(Args, Debug)]
 pub(super) struct DeleteArgs {
     #[command(flatten)]
     tenant: TenantArgs,
+    #[command(flatten)]
+    confirm: ConfirmArgs,
     /// The id of the user.
     #[arg(value_name = "USER_ID")]
     user_id: String,
@@ -32,35 +43,42 @@ pub(super) struct DeleteArgs {
 pub(super) fn run(command: UsersCommand, output: &mut Output) -> Result<(), Failure> {
     run_on(ONE_THREAD, async {
         match command {
-            UsersCommand::List(tenant) => list(tenant, output).await,
+            UsersCommand::List(arguments) => list(arguments, output).await,
             UsersCommand::Delete(arguments) => delete(arguments, output).await,
         }
     })
 }
 
-async fn list(tenant: TenantArgs, output: &mut Output) -> Result<(), Failure> {
+async fn list(arguments: ListArgs, output: &mut Output) -> Result<(), Failure> {
+    let ListArgs { tenant, page: part } = arguments;
     let client = tenant.client.connect().await?;
-    let mut request = v1::ListUsersRequest { tenant_id: tenant.id, page_size: 500, ..Default::default() };
+    let (page_size, page_token) = part.first();
+    let mut request = v1::ListUsersRequest { tenant_id: tenant.id, page_size, page_token };
     let mut all = Vec::new();
     loop {
         let page = client.admin().list_users(request.clone()).await?.into_inner();
         all.extend(page.users);
-        if page.next_page_token.is_empty() {
+        request.page_token = page.next_page_token;
+        if request.page_token.is_empty() || part.is_one() {
             break;
         }
-        request.page_token = page.next_page_token;
     }
     match tenant.output.output {
-        Format::Json => output.json_list("User", &all),
+        Format::Json => output.json_page("User", &all, &request.page_token),
         Format::Table => {
             let headings = ["USER", "CONNECTIONS", "BROKEN", "FIRST SEEN", "LAST SEEN", "LAST USED"];
-            output.table(&headings, &all.iter().map(row).collect::<Vec<_>>())
+            output.table::<Failure>(&headings, &all.iter().map(row).collect::<Vec<_>>())?;
+            print_next(&request.page_token, output)
         }
     }
 }
 
 async fn delete(arguments: DeleteArgs, output: &mut Output) -> Result<(), Failure> {
-    let DeleteArgs { tenant, user_id, revoke } = arguments;
+    let DeleteArgs { tenant, confirm, user_id, revoke } = arguments;
+    confirm.ask(&format!(
+        "Delete all that the user {user_id} of the tenant {} owns, for good? That cannot be undone.",
+        tenant.id
+    ))?;
     let client = tenant.client.connect().await?;
     let request = v1::DeleteUserRequest { tenant_id: tenant.id, user_id, revoke, request_id: request_id()? };
     let deleted = client.admin().delete_user(request).await?.into_inner();

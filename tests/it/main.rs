@@ -21,6 +21,7 @@ mod commands;
 mod connect_pages;
 mod connection_tests;
 mod consents;
+mod console;
 mod crash;
 mod credential_rotation;
 mod credentials;

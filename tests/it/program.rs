@@ -2,6 +2,7 @@
 
 mod configuration;
 mod dev;
+mod machinery;
 mod oversight;
 
 use std::path::Path;
@@ -33,7 +34,12 @@ fn completions_help_and_wrong_usage() {
     for shell in ["bash", "zsh", "fish"] {
         let (code, script) = text(&Process::run(folder.path(), &["completions", shell]));
         assert_eq!(code, 0);
-        assert!(script.contains("connections"));
+        assert!(script.contains("CREDVAULT_COMPLETE"), "{script}");
+    }
+    let pages = folder.path().join("pages");
+    assert_eq!(text(&Process::run(folder.path(), &["man", "pages"])).0, 0);
+    for page in ["credvault.1", "credvault-connections-list.1", "credvault-run.1"] {
+        assert!(std::fs::read_to_string(pages.join(page)).unwrap().contains(".SH NAME"), "{page}");
     }
     let (code, help) = text(&Process::run(folder.path(), &["--help"]));
     assert_eq!(code, 0);

@@ -44,6 +44,7 @@ pub enum CertificateError {
 pub struct PeerCertificate {
     pub(crate) chain: Vec<CertificateDer<'static>>,
     pub(crate) service: Result<ServiceId, CertificateError>,
+    not_before: Timestamp,
     pub(crate) not_after: Timestamp,
     /// The end of each other certificate in the chain.
     chain_ends: Vec<Timestamp>,
@@ -52,22 +53,34 @@ pub struct PeerCertificate {
 impl PeerCertificate {
     /// Reads the leaf of a chain that TLS has accepted.
     pub fn read(chain: Vec<CertificateDer<'static>>) -> Self {
-        let ends = |certificate: &X509Certificate<'_>| {
-            Timestamp::from_seconds(certificate.validity().not_after.timestamp(), 0).unwrap_or_default()
-        };
+        let time = |seconds| Timestamp::from_seconds(seconds, 0).unwrap_or_default();
+        let ends = |certificate: &X509Certificate<'_>| time(certificate.validity().not_after.timestamp());
         let parsed = chain.first().and_then(|leaf| X509Certificate::from_der(leaf).ok());
-        let (service, not_after) = match parsed {
-            Some((_, certificate)) => (service(&certificate), ends(&certificate)),
-            None => (Err(CertificateError::Malformed), Timestamp::default()),
+        let (service, not_before, not_after) = match parsed {
+            Some((_, certificate)) => {
+                let begin = time(certificate.validity().not_before.timestamp());
+                (service(&certificate), begin, ends(&certificate))
+            }
+            None => (Err(CertificateError::Malformed), Timestamp::default(), Timestamp::default()),
         };
         let others = chain.iter().skip(1).filter_map(|other| X509Certificate::from_der(other).ok());
         let chain_ends = others.map(|(_, certificate)| ends(&certificate)).collect();
-        Self { chain, service, not_after, chain_ends }
+        Self { chain, service, not_before, not_after, chain_ends }
     }
 
     /// The number of the chain's other certificates that have ended. When it changes, verify the chain again.
     pub(crate) fn ended(&self, now: Timestamp) -> usize {
         self.chain_ends.iter().filter(|end| **end <= now).count()
+    }
+
+    /// The service that the certificate names, or the rule that it breaks. It is not verified by this.
+    pub fn named(&self) -> Result<&ServiceId, &CertificateError> {
+        self.service.as_ref()
+    }
+
+    /// When the certificate begins and ceases to be valid.
+    pub fn validity(&self) -> (Timestamp, Timestamp) {
+        (self.not_before, self.not_after)
     }
 
     /// The service that the certificate names, if it follows the rules. It is not verified by this.

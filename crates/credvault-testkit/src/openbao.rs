@@ -121,6 +121,11 @@ impl OpenBao {
     /// Stops the process without ending it: connections stay open and nothing answers.
     pub fn pause(&self) {
         signal(&self.child, "STOP");
+        // The signal reaches a busy process a moment later.
+        let stat = format!("/proc/{}/stat", self.child.id());
+        until("OpenBao stands still", || {
+            std::fs::read_to_string(&stat).is_ok_and(|stat| stat.contains(") T "))
+        });
     }
 
     /// Lets a paused process continue.

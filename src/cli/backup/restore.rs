@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::Context as _;
 use clap::Args;
 use credvault_crypto::{RootKeySources, SystemRandom};
 use credvault_domain::{Clock as _, Random};
@@ -52,7 +51,7 @@ pub(crate) fn run(arguments: &RestoreArgs, output: &mut Output) -> Result<(), Fa
     })?;
     match arguments.output.output {
         Format::Table => print(&restored, output),
-        Format::Json => output.line(&json(&restored)?),
+        Format::Json => output.value(&json(&restored)),
     }
 }
 
@@ -119,8 +118,8 @@ fn print(restored: &Restored, output: &mut Output) -> Result<(), Failure> {
     lines.iter().try_for_each(|line| output.line(line))
 }
 
-fn json(restored: &Restored) -> Result<String, Failure> {
-    let value = serde_json::json!({
+fn json(restored: &Restored) -> serde_json::Value {
+    serde_json::json!({
         "time": time(restored.manifest.time),
         "manifest_sha256": hex(&restored.manifest_sha256),
         "rows": restored.manifest.rows - restored.rows_left_out,
@@ -129,6 +128,5 @@ fn json(restored: &Restored) -> Result<String, Failure> {
         "holds_secret_stores": restored.holds_secret_stores,
         "migrated": restored.migrated,
         "manifest": restored.manifest,
-    });
-    Ok(serde_json::to_string_pretty(&value).context("the result cannot be printed as JSON")?)
+    })
 }

@@ -57,7 +57,7 @@ pub(super) fn run(arguments: &VerifyArgs, output: &mut Output) -> Result<(), Fai
     })?;
     match arguments.output.output {
         Format::Table => print(&verified, output),
-        Format::Json => output.line(&json(&verified)?),
+        Format::Json => output.value(&json(&verified)),
     }
 }
 
@@ -78,12 +78,11 @@ fn print(verified: &Verified, output: &mut Output) -> Result<(), Failure> {
     Ok(())
 }
 
-fn json(verified: &Verified) -> Result<String, Failure> {
-    let value = serde_json::json!({
+fn json(verified: &Verified) -> serde_json::Value {
+    serde_json::json!({
         "time": time(verified.manifest.time),
         "manifest_sha256": hex(&verified.manifest_sha256),
         "tenant_keys": verified.tenant_keys,
         "manifest": verified.manifest,
-    });
-    Ok(serde_json::to_string_pretty(&value).context("the result cannot be printed as JSON")?)
+    })
 }

@@ -3,7 +3,7 @@
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 
-use crate::cli::args::{instant, pair};
+use crate::cli::args::{ConfirmArgs, instant, pair};
 use crate::cli::client::Client;
 use crate::cli::failure::Failure;
 use crate::cli::lookup::{request_id, settings, time_text, word};
@@ -72,6 +72,8 @@ pub(in crate::cli) struct DestroyArgs {
     one: NamedArgs,
     /// The version whose secret is destroyed.
     version: i64,
+    #[command(flatten)]
+    confirm: ConfirmArgs,
 }
 
 pub(super) async fn run(command: CredentialCommand, output: &mut Output) -> Result<(), Failure> {
@@ -86,7 +88,11 @@ pub(super) async fn run(command: CredentialCommand, output: &mut Output) -> Resu
             let stored = client.vault().rollback_credential(request).await?.into_inner();
             print(stored.version, one.format(), output)
         }
-        CredentialCommand::DestroyVersion(DestroyArgs { one, version }) => {
+        CredentialCommand::DestroyVersion(DestroyArgs { one, version, confirm }) => {
+            confirm.ask(&format!(
+                "Destroy version {version} of {} for good? That cannot be undone.",
+                one.name()
+            ))?;
             let (client, connection_id) = one.connect().await?;
             let request_id = request_id()?;
             let request = v1::DestroyCredentialVersionRequest { connection_id, version, request_id };

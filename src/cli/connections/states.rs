@@ -4,9 +4,9 @@
 use clap::{Args, Subcommand};
 
 use crate::cli::affected::print_affected;
-use crate::cli::client::Client;
+use crate::cli::args::ConfirmArgs;
 use crate::cli::failure::Failure;
-use crate::cli::lookup::{all_connections, print_one, request_id, word};
+use crate::cli::lookup::{deleted_connection_id, print_one, request_id, word};
 use crate::cli::named::NamedArgs;
 use crate::cli::output::{Format, Output};
 use credvault_proto::v1;
@@ -20,7 +20,7 @@ pub(in crate::cli) enum StateCommand {
     Refresh(NamedArgs),
     /// Destroy the stored secret, have the provider revoke the grant, and print the services that this breaks. The
     /// connection stays; a new consent or credential connects it again.
-    Disconnect(ChangeArgs),
+    Disconnect(DisconnectArgs),
     /// Restore a deleted connection.
     Undelete(ChangeArgs),
     /// Make a connection the one that its owner's fetches use where no account is named.
@@ -34,6 +34,14 @@ pub(in crate::cli) struct ChangeArgs {
     /// The etag that the connection must have, as JSON shows it.
     #[arg(long, default_value = "")]
     etag: String,
+}
+
+#[derive(Args, Debug)]
+pub(in crate::cli) struct DisconnectArgs {
+    #[command(flatten)]
+    change: ChangeArgs,
+    #[command(flatten)]
+    confirm: ConfirmArgs,
 }
 
 pub(super) async fn run(command: StateCommand, output: &mut Output) -> Result<(), Failure> {
@@ -89,8 +97,12 @@ async fn test(one: &NamedArgs, output: &mut Output) -> Result<(), Failure> {
     }
 }
 
-async fn disconnect(arguments: ChangeArgs, output: &mut Output) -> Result<(), Failure> {
-    let ChangeArgs { one, etag } = arguments;
+async fn disconnect(arguments: DisconnectArgs, output: &mut Output) -> Result<(), Failure> {
+    let DisconnectArgs { change: ChangeArgs { one, etag }, confirm } = arguments;
+    confirm.ask(&format!(
+        "Destroy the secret of {}, and have the provider revoke it? Only a new consent or credential connects it again.",
+        one.name()
+    ))?;
     let (client, connection_id) = one.connect().await?;
     let request = v1::DisconnectConnectionRequest { connection_id, etag, request_id: request_id()? };
     let ended = client.connections().disconnect_connection(request).await?.into_inner();
@@ -123,28 +135,10 @@ fn revocation(state: v1::Revocation) -> &'static str {
 async fn undelete(arguments: ChangeArgs, output: &mut Output) -> Result<(), Failure> {
     let ChangeArgs { one, etag } = arguments;
     let client = one.caller().connect().await?;
-    let connection_id = deleted_id(&client, one.name()).await?;
+    let connection_id = deleted_connection_id(&client, one.name()).await?;
     let request = v1::UndeleteConnectionRequest { connection_id, etag, request_id: request_id()? };
     let restored = client.connections().undelete_connection(request).await?.into_inner();
     print_one(restored.connection, one.format(), output)
-}
-
-/// The id of a deleted connection that is named by its id, or as `PROVIDER/ACCOUNT`. A name may have been deleted more than
-/// once.
-async fn deleted_id(client: &Client, named: &str) -> Result<String, Failure> {
-    let Some((provider, account)) = named.split_once('/') else { return Ok(named.to_owned()) };
-    let found = all_connections(client, provider, true).await?.into_iter();
-    let deleted = found.filter(|one| one.delete_time.is_some() && one.account_name == account);
-    let mut ids: Vec<String> = deleted.map(|one| one.id).collect();
-    match (ids.pop(), ids.is_empty()) {
-        (Some(id), true) => Ok(id),
-        (found, _) => {
-            let number =
-                if found.is_some() { "several deleted connections" } else { "no deleted connection" };
-            let way_out = "`credvault connections list --show-deleted` shows their ids";
-            Err(Failure::Usage(format!("there is {number} of this name; {way_out}")))
-        }
-    }
 }
 
 #[cfg(test)]

@@ -80,10 +80,8 @@ pub(super) async fn list(arguments: ListArgs, output: &mut Output) -> Result<(),
         page_token: arguments.page_token,
     };
     let page = client.admin().list_event_deliveries(request).await?.into_inner();
-    shown::one("ListEventDeliveriesResponse", &page, arguments.output.output, output, |output| {
-        output.table::<Failure>(&HEADINGS, &page.deliveries.iter().map(row).collect::<Vec<_>>())?;
-        shown::more(&page.next_page_token, output)
-    })
+    let found = (page.deliveries.as_slice(), page.next_page_token.as_str());
+    shown::page("EventDelivery", found, arguments.output.output, output, &HEADINGS, row)
 }
 
 pub(super) async fn retry(arguments: RetryArgs, output: &mut Output) -> Result<(), Failure> {

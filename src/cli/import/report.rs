@@ -25,7 +25,7 @@ pub(super) const OF_THE_TENANT: [&str; 3] = ["TENANT_NOT_FOUND", "TENANT_SUSPEND
 /// What is wrong where a provider has no app. It is a warning, for the rows move in nevertheless.
 const WITHOUT_APP: &str = "neither the platform nor the tenant has an OAuth app at this provider, so tokens of it are not \
                            renewed, and where requests name the app, as at Amazon Ads, none is served; store the app with \
-                           PutOAuthApp before that";
+                           `credvault apps put` before that";
 
 /// What became of a row.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -232,7 +232,7 @@ impl Report {
                 counts.insert("dry_run".to_owned(), self.dry_run.into());
                 counts.insert("without_credential".to_owned(), self.without_credential.into());
                 counts.insert("providers_without_app".to_owned(), json!(self.without_app));
-                output.line::<Failure>(&serde_json::Value::Object(counts).to_string())?;
+                output.value::<Failure>(&counts)?;
             }
             Format::Table => {
                 let rows = Outcome::ALL

@@ -144,7 +144,7 @@ fn print_states(
                 "failed": failed, "reason": reason,
             })
         };
-        return output.line(&format!("{:#}", Value::Array(each.map(object).collect())));
+        return output.values(&each.map(object).collect::<Vec<_>>());
     }
     let row = |(tenant, state): (&String, &State)| {
         let (what, reason) = words(state);
@@ -186,9 +186,7 @@ pub(super) async fn show(client: &Client, format: Format, output: &mut Output) -
     }
     bar.clear();
     match format {
-        Format::Json => {
-            output.line::<Failure>(&format!("{:#}", rows.iter().map(KeyRow::json).collect::<Value>()))?
-        }
+        Format::Json => output.values::<Failure>(&rows.iter().map(KeyRow::json).collect::<Vec<_>>())?,
         Format::Table => {
             output.table::<Failure>(&HEADINGS, &rows.iter().map(KeyRow::cells).collect::<Vec<_>>())?
         }

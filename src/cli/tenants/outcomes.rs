@@ -53,7 +53,7 @@ pub(super) fn print_tenants(
             json!({ "tenantId": tenant, "outcomes": counts, "brokenServices": broken_services, "reason": reason })
         };
         let all: Vec<_> = all.iter().map(object).collect();
-        return output.line(&format!("{:#}", serde_json::Value::Array(all)));
+        return output.values(&all);
     }
     let headings = ["TENANT", "CONNECTIONS", "OUTCOMES", "BREAKS SERVICES", "REASON"];
     output.table(&headings, &all.iter().map(TenantOutcome::row).collect::<Vec<_>>())

@@ -53,7 +53,7 @@ async fn an_app_is_stored_with_secrets_from_files() {
     assert!(kept.contains("previous_client_secret=") && kept.contains("chat:write"), "{kept}");
     assert!(shell.operator(0, &["apps", "list"]).contains("slack"));
     assert!(!shell.operator(0, &["apps", "list", "--of-tenant", "acme"]).contains("slack"));
-    shell.operator(0, &["apps", "delete", "slack"]);
+    shell.operator(0, &["apps", "delete", "slack", "--yes"]);
     assert!(!shell.operator(0, &["apps", "list"]).contains("slack"));
     let missing =
         shell.operator(2, &["apps", "put", "slack", "--client-id", "4f2a", "--client-secret", "none.txt"]);
@@ -86,7 +86,7 @@ async fn an_endpoint_is_registered_tested_and_its_events_are_sent_again() {
         [&["events", "deliveries", "--state", "delivered", "--endpoint", &id], &of_tenant[..]].concat();
     eventually("its record", || async { shell.operator(0, &delivered).contains(&event) }).await;
     let page = shell.json("operator", &[&delivered[..], &["--page-size", "1"]].concat());
-    assert_eq!(page["deliveries"].as_array().unwrap().len(), 1, "{page}");
+    assert_eq!(page["items"].as_array().unwrap().len(), 1, "{page}");
     let retry = [&["events", "retry-delivery", &id, &event], &of_tenant[..]].concat();
     assert!(shell.operator(0, &retry).contains(&event));
     let same = || receiver.received().iter().filter(|one| one.id() == event).count();
@@ -97,7 +97,7 @@ async fn an_endpoint_is_registered_tested_and_its_events_are_sent_again() {
         shell.json("operator", &[&["events", "put-endpoint"], &rotate[..], &of_tenant[..]].concat());
     assert_ne!(rotated["secret"], stored["secret"]);
     assert!(shell.operator(0, &[&["events", "endpoints"], &of_tenant[..]].concat()).contains(&id));
-    on_one(0, "delete-endpoint");
+    shell.operator(0, &[&["events", "delete-endpoint", &id, "--yes"], &of_tenant[..]].concat());
     assert!(!shell.operator(0, &[&["events", "endpoints"], &of_tenant[..]].concat()).contains(&id));
     shell.operator(2, &["events", "put-endpoint"]);
 }

@@ -28,7 +28,7 @@ async fn a_connection_is_tested_refreshed_disconnected_and_brought_back() {
     connected.provider.revoke_account("shop-1");
     let refused = shell.app(5, &["connections", "test", "simulator/shop-1"]);
     assert!(refused.contains("outcome: refused") && refused.contains("connections put"), "{refused}");
-    let ended = shell.app(0, &["connections", "disconnect", "simulator/shop-2"]);
+    let ended = shell.app(0, &["connections", "disconnect", "simulator/shop-2", "--yes"]);
     assert!(ended.contains("disconnected") && ended.contains("revoked"), "{ended}");
 
     let delete = v1::DeleteConnectionRequest { connection_id: second.clone(), ..Default::default() };

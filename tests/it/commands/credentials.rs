@@ -34,7 +34,7 @@ async fn a_credential_is_replaced_brought_back_and_destroyed() {
     let back = shell.app(0, &["connections", "rollback", "generic/mail", "1"]);
     assert!(back.contains("repeats version 1"), "{back}");
     assert_eq!(token(), "CANARY token 1\n");
-    let gone = shell.json("app", &["connections", "destroy-version", "generic/mail", "2"]);
+    let gone = shell.json("app", &["connections", "destroy-version", "generic/mail", "2", "--yes"]);
     assert_eq!(gone["state"], "CREDENTIAL_VERSION_STATE_DESTROYED");
     shell.app(4, &["connections", "rollback", "generic/mail", "9"]);
     let versions = shell.app(0, &["connections", "versions", "generic/mail"]);
@@ -75,4 +75,8 @@ async fn a_person_is_asked_for_secrets_that_the_terminal_does_not_show() {
     assert_eq!(token(), "CANARY typed again\n");
     let unclear = shell.app(2, &["connections", "create", "generic", "--prompt"]);
     assert!(unclear.contains("--auth-mode: one of basic, bearer"), "{unclear}");
+    // The same person is asked before a deletion.
+    let asked = shell.typed("y", &["connections", "delete", "generic/mail"]);
+    assert!(asked.contains("[y/N]") && asked.contains("credvault connections undelete"), "{asked}");
+    shell.app(4, &["connections", "get", "generic/mail"]);
 }

@@ -1,4 +1,5 @@
-"""A person at a terminal: runs a command in a terminal of its own, and types an answer at each prompt, which ends in `): `.
+"""A person at a terminal: runs a command in a terminal of its own, and types an answer at each prompt, which ends in `): ` or in
+`[y/N] `.
 
     person.py ANSWER COMMAND...   prints what the terminal shows, and ends with the command's code
 """
@@ -20,7 +21,7 @@ while True:
     if not part:
         break
     shown += part
-    if shown.endswith(b"): "):
+    if shown.endswith((b"): ", b"[y/N] ")):
         os.write(terminal, answer.encode() + b"\n")
 sys.stdout.buffer.write(shown)
 sys.stdout.flush()

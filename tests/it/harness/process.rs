@@ -56,6 +56,8 @@ impl Process {
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("CREDVAULT_")) {
             command.env_remove(name);
         }
+        // How wide the terminal is that the tests were started from.
+        command.env_remove("COLUMNS");
         command
     }
 

@@ -23,7 +23,10 @@ async fn a_provider_without_an_app_is_warned_of_once(builder: VaultBuilder) {
         assert_eq!(run.shown.matches("warning: kustomer: ").count(), 1, "{}", run.shown);
         let report = std::fs::read_to_string(vault.folder.path().join("report.jsonl")).unwrap();
         assert_eq!(report.matches(r#""outcome":"warning""#).count(), 1, "{report}");
-        assert!(report.contains("PutOAuthApp") && report.contains(r#""source":"kustomer""#), "{report}");
+        assert!(
+            report.contains("credvault apps put") && report.contains(r#""source":"kustomer""#),
+            "{report}"
+        );
     }
     // Keys that the seller has need no app of the platform's.
     let pixelpim = ["pixelpim", "--from", "pixelpim.jsonl", "--tenant", "acme"];

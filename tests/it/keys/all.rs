@@ -22,7 +22,7 @@ async fn the_keys_of_all_tenants_are_rotated_although_one_is_broken(builder: Vau
         ran
     };
     let of = |rows: &Value, tenant: &str, member: &str| {
-        let row = rows.as_array().unwrap().iter().find(|row| row["tenantId"] == tenant).unwrap();
+        let row = rows["items"].as_array().unwrap().iter().find(|row| row["tenantId"] == tenant).unwrap();
         row[member].clone()
     };
     let all = run(0, &["keys", "status", "--all"]).await.result;

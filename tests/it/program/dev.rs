@@ -9,6 +9,7 @@ use std::process::{Child, Stdio};
 use rustix::process::Signal;
 use serde_json::Value;
 
+use super::machinery::machinery;
 use super::oversight::administered;
 use super::{Commands, text};
 use crate::harness::Process;
@@ -126,6 +127,7 @@ fn dev_makes_a_private_folder_once_and_serves_the_program() {
     services_and_requirements(&commands, &id);
     administered(&commands, &id);
     refused(&commands, &id);
+    machinery(&commands, &id);
 
     // The second start uses what is there.
     let before = contents(&folder);
@@ -153,13 +155,15 @@ fn dev_makes_a_private_folder_once_and_serves_the_program() {
 fn listed_and_fetched(commands: &Commands<'_>) -> String {
     let (code, table) = commands.run(&["connections", "list"]);
     assert_eq!(code, 0, "{table}");
-    assert!(table.starts_with("ID "), "{table}");
+    assert!(table.starts_with("PROVIDER "), "{table}");
     assert!(table.contains("woocommerce"), "{table}");
     let (code, listed) = commands.run(&["connections", "list", "--provider", "shopify", "--output", "json"]);
     let listed: Value = serde_json::from_str(&listed).unwrap();
-    let id = listed[0]["id"].as_str().unwrap().to_owned();
+    let first = &listed["items"][0];
+    let id = first["id"].as_str().unwrap().to_owned();
     assert_eq!(code, 0);
-    assert_eq!(listed[0]["state"].as_str(), Some("CONNECTION_STATE_CONNECTED"));
+    assert_eq!(first["state"].as_str(), Some("CONNECTION_STATE_CONNECTED"));
+    assert_eq!((&first["currentVersion"], &listed["nextPageToken"]), (&1.into(), &"".into()));
     let (code, hidden) = commands.run(&["fetch", "shopify"]);
     assert_eq!(code, 0, "{hidden}");
     assert!(hidden.contains("hidden"), "{hidden}");
@@ -167,18 +171,22 @@ fn listed_and_fetched(commands: &Commands<'_>) -> String {
     let (_, field) = commands.run(&["fetch", &id, "--field", "access_token"]);
     assert!(field.starts_with("shpat_"), "{field}");
     assert_eq!(field.trim_end().len(), 38, "{field}");
-    let (_, json) = commands.run(&["fetch", &id, "--output", "json"]);
-    assert_eq!(serde_json::from_str::<Value>(&json).unwrap()["fields"]["access_token"], field.trim_end());
+    let fetched = |more: &[&str]| {
+        let (_, json) = commands.run(&[&["fetch", "shopify/main", "--output", "json"][..], more].concat());
+        serde_json::from_str::<Value>(&json).unwrap()["fields"]["access_token"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(fetched(&["--reveal"]), field.trim_end());
+    assert!(fetched(&[]).contains("hidden"));
     id
 }
 
 fn a_consent_without_an_app_leaves_nothing_behind(commands: &Commands<'_>) {
     let (code, printed) = commands.run(&["connections", "connect", "hubspot"]);
     assert_eq!(code, 5, "{printed}");
-    assert!(printed.contains("PutOAuthApp"), "{printed}");
+    assert!(printed.contains("`credvault apps put` stores it"), "{printed}");
     let (code, listed) = commands.run(&["connections", "list", "--provider", "hubspot", "--output", "json"]);
     assert_eq!(code, 0, "{listed}");
-    assert_eq!(listed.trim(), "[]", "{listed}");
+    assert_eq!(serde_json::from_str::<Value>(&listed).unwrap()["items"], serde_json::json!([]), "{listed}");
 }
 
 /// Secrets come from files, and a name that is taken has an exit code of its own.
@@ -215,11 +223,15 @@ fn created_and_deleted(commands: &Commands<'_>) {
         shown.contains("customer: No account at") && shown.contains("operator: NOT_CONNECTED"),
         "{shown}"
     );
-    let (code, _) = commands.run(&["connections", "delete", bare["id"].as_str().unwrap()]);
+    let (code, _) = commands.run(&["connections", "delete", bare["id"].as_str().unwrap(), "--yes"]);
     assert_eq!(code, 0);
-    let (code, deleted) = commands.run(&["connections", "delete", created["id"].as_str().unwrap()]);
+    // Without a person to ask, a deletion has to be confirmed by the option.
+    let (code, asked) = commands.run(&["connections", "delete", "generic/mail"]);
+    assert!(code == 2 && asked.contains("Confirm with --yes"), "{asked}");
+    let (code, deleted) = commands.run(&["connections", "delete", "generic/mail", "--yes"]);
     assert_eq!(code, 0, "{deleted}");
-    assert!(deleted.contains("deleted"), "{deleted}");
+    let undo = format!("credvault connections undelete {}", created["id"].as_str().unwrap());
+    assert!(deleted.contains("deleted") && deleted.contains(&undo), "{deleted}");
 }
 
 /// A key that only a person can replace has a time by which it is due.
@@ -231,8 +243,9 @@ fn replaced_by_hand(commands: &Commands<'_>, id: &str) {
         let (code, listed) =
             commands.run(&["connections", "list", "--rotation-due-within", "11", "--output", "json"]);
         assert_eq!(code, 0, "{listed}");
-        let listed: Vec<Value> = serde_json::from_str(&listed).unwrap();
-        listed.iter().map(|connection| connection["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+        let listed: Value = serde_json::from_str(&listed).unwrap();
+        let items = listed["items"].as_array().unwrap().iter();
+        items.map(|connection| connection["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
     for (days, expected) in [("10", vec![id.to_owned()]), ("0", Vec::new())] {
         let (code, updated) = commands.run(&["connections", "update", id, "--rotation-days", days]);
@@ -248,9 +261,9 @@ fn listed_by_owner(commands: &Commands<'_>) {
     let accounts = |flags: &[&str]| {
         let (code, listed) = commands.run(&[&["connections", "list", "--output", "json"], flags].concat());
         assert_eq!(code, 0, "{listed}");
-        let listed: Vec<Value> = serde_json::from_str(&listed).unwrap();
+        let listed: Value = serde_json::from_str(&listed).unwrap();
         let account = |connection: &Value| connection["accountName"].as_str().unwrap().to_owned();
-        listed.iter().map(account).collect::<Vec<_>>()
+        listed["items"].as_array().unwrap().iter().map(account).collect::<Vec<_>>()
     };
     assert_eq!(accounts(&["--owner-user", "u7"]), ["bare"]);
     assert!(accounts(&["--user", "u7"]).contains(&"mail".to_owned()));
@@ -279,7 +292,7 @@ fn services_and_requirements(commands: &Commands<'_>, id: &str) {
         "--connection",
         "shopify/nobody",
     ]);
-    assert!(code == 2 && printed.contains("no such account"), "{printed}");
+    assert!(code == 4 && printed.contains("no such account"), "{printed}");
     let named = format!("shopify/{}", account(commands, id));
     let (code, printed) =
         commands.run(&["services", "set", "kpi-report", "--mapping", "ads", "--connection", &named]);
@@ -288,16 +301,17 @@ fn services_and_requirements(commands: &Commands<'_>, id: &str) {
     assert!(code == 0 && printed.contains("no       default  shopify"), "{printed}");
     let (_, listed) = commands.run(&["services", "list", "--connection", id, "--output", "json"]);
     let listed: Value = serde_json::from_str(&listed).unwrap();
-    assert_eq!(listed[0]["mappings"][1]["settings"]["sheet"], "Orders");
+    let config = &listed["items"][0];
+    assert_eq!(config["mappings"][1]["settings"]["sheet"], "Orders");
     assert!(!commands.run(&["services", "list", "--switched", "on"]).1.contains("kpi-report"));
     let (_, off) = commands.run(&["services", "list", "--switched", "off"]);
     assert!(off.contains("kpi-report"), "{off}");
-    let (code, stale) = commands.run(&["services", "delete", "kpi-report", "--etag", "\"1\""]);
+    let (code, stale) = commands.run(&["services", "delete", "kpi-report", "--yes", "--etag", "\"1\""]);
     assert!(code != 0 && stale.contains("etag"), "{stale}");
-    let etag = listed[0]["etag"].as_str().unwrap();
-    let (code, printed) = commands.run(&["services", "delete", "kpi-report", "--etag", etag]);
+    let etag = config["etag"].as_str().unwrap();
+    let (code, printed) = commands.run(&["services", "delete", "kpi-report", "--yes", "--etag", etag]);
     assert!(code == 0 && printed.contains("kpi-report"), "{printed}");
-    assert_eq!(commands.run(&["services", "delete", "kpi-report"]).0, 4);
+    assert_eq!(commands.run(&["services", "delete", "kpi-report", "-y"]).0, 4);
 
     let operator = ["--profile", "credvault-dev/operator.toml"];
     let tools = |arguments: &[&str]| commands.run(&[&["tools"], arguments, &operator].concat());
@@ -312,9 +326,9 @@ fn services_and_requirements(commands: &Commands<'_>, id: &str) {
     let (code, printed) = commands.run(&["requirements", "check", "shopify/nobody"]);
     assert!(code == 5 && printed.contains("missing"), "{printed}");
     let (code, printed) = commands.run(&["requirements", "check", "quickbooks", "--tool", "watch"]);
-    assert!(code == 5 && printed.contains("PutOAuthApp"), "{printed}");
-    assert_eq!(tools(&["delete", "watch"]).0, 0);
-    assert_eq!(tools(&["list"]).1.trim(), "TOOL  REQUIRES  USES  DESCRIPTION");
+    assert!(code == 5 && printed.contains("`credvault apps put`"), "{printed}");
+    assert_eq!(tools(&["delete", "watch", "--yes"]).0, 0);
+    assert_eq!(tools(&["list"]).1.trim(), "none");
 }
 
 fn refused(commands: &Commands<'_>, id: &str) {

@@ -104,7 +104,7 @@ struct ListedKey {
 }
 
 impl ErasedTenants {
-    /// Reads what `credvault tenants erasures --output json` has printed: a list of erasures, or an answer with one.
+    /// Reads what `credvault tenants erasures --output json` has printed, or the answer of ListErasures, or a bare list.
     ///
     /// # Errors
     /// [`BackupError::Erasures`] if it is anything else.
@@ -113,7 +113,7 @@ impl ErasedTenants {
         let value: Value = serde_json::from_slice(json).map_err(|_| no_list())?;
         let list = match value {
             Value::Array(list) => list,
-            Value::Object(mut answer) => match answer.remove("erasures") {
+            Value::Object(mut answer) => match answer.remove("items").or_else(|| answer.remove("erasures")) {
                 Some(Value::Array(list)) => list,
                 // An answer without a single erasure.
                 None if answer.is_empty() => Vec::new(),

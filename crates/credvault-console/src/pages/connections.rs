@@ -1,0 +1,96 @@
+//! The list of connections of a tenant, or of the platform, by filters, with a choice of what to do with many of them.
+
+use axum::Extension;
+use axum::extract::State;
+use credvault_proto::v1;
+use maud::{Markup, html};
+
+use super::selection::{carried, form, hidden, selection};
+use super::{Given, Shared};
+use crate::fields::{Fields, link};
+use crate::frame::{Answer, Page, Paging, Section, choice, table};
+use crate::words::{ends, health, number, owner, state, when};
+
+/// How many connections a page of the list has.
+const PAGE: i32 = 50;
+/// The vault counts up to this number.
+const MAX_TOTAL: i64 = 100_000;
+
+/// The changes that the list offers.
+const KINDS: [(&str, &str); 5] = [
+    ("test", "Test"),
+    ("refresh", "Refresh"),
+    ("disable", "Disable"),
+    ("enable", "Enable"),
+    ("disconnect", "Disconnect"),
+];
+
+const HEADINGS: [&str; 8] =
+    ["Choose", "Connection", "Owner", "State", "Health", "Ends", "Last used", "Version"];
+
+/// A page of the list.
+pub(crate) async fn list(State(console): Shared, Extension(fields): Given) -> Answer {
+    let request = v1::ListTenantConnectionsRequest {
+        tenant_id: fields.tenant().to_owned(),
+        page_size: PAGE,
+        page_token: fields.get("page").to_owned(),
+        selection: Some(selection(&fields)?),
+        show_deleted: fields.get("deleted") == "yes",
+    };
+    let listed = console.vault.admin().list_tenant_connections(request).await?.into_inner();
+    let rows: Vec<_> = listed.connections.iter().map(|connection| row(fields.tenant(), connection)).collect();
+    let mut carried = carried(&fields);
+    carried.push(("tenant", fields.tenant()));
+    let (next, shown) = (listed.next_page_token.as_str(), rows.len());
+    let paging = Paging { path: "/connections", carried, next, seen: fields.number("seen"), shown };
+    let body = html! {
+        (form(&fields))
+        @if let Some(total) = listed.total { (total_of(total)) }
+        @if rows.is_empty() {
+            p { "No connection matches." }
+        } @else {
+            form id="many" method="post" action="/connections/change" {
+                (console.form_key())
+                (table("Connections", &HEADINGS, &rows))
+                (paging.links())
+                (many(&fields))
+            }
+        }
+    };
+    Ok(Page::new(Section::Connections, "Connections", &fields, body))
+}
+
+fn total_of(total: i64) -> Markup {
+    let more = if total >= MAX_TOTAL { " or more" } else { "" };
+    html! { p { strong { (number(total)) (more) } " match, oldest first." } }
+}
+
+fn row(tenant: &str, connection: &v1::Connection) -> Vec<Markup> {
+    let name = format!("{} / {}", connection.provider, connection.account_name);
+    let page = link("/connection", &[("tenant", tenant), ("id", connection.id.as_str())]);
+    vec![
+        html! { input type="checkbox" name="id" value=(connection.id) aria-label={ "Choose " (name) }; },
+        html! { a href=(page) { (name) } },
+        html! { (owner(connection.owner.as_ref())) },
+        state(connection),
+        health(connection),
+        ends(connection),
+        when(connection.last_used_time.as_ref()),
+        html! { (connection.current_version) },
+    ]
+}
+
+/// What to do with those that are chosen, or with all that match. Both are tried first, which changes nothing.
+fn many(fields: &Fields) -> Markup {
+    html! {
+        fieldset {
+            legend { "Change many" }
+            input type="hidden" name="tenant" value=(fields.tenant());
+            (hidden(fields))
+            (choice("kind", "What to do", "test", &KINDS))
+            button name="scope" value="chosen" { "Try with those chosen" }
+            button name="scope" value="matching" { "Try with all that match" }
+            p class="quiet" { "The next page shows what would happen. Nothing is changed before you confirm it there." }
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! What the pages show: what the vault has, no secret, and every refusal with its reason and its way out.
+
+use serde_json::Value;
+
+use super::{Console, overseen};
+use crate::harness::{TestVault, VaultBuilder, by_id, generic, owned_by};
+use crate::on_both;
+
+on_both![every_page_shows_what_the_vault_has_and_no_secret, an_export_has_every_record_of_the_search];
+
+/// A tenant with a connection that is used and one of a user, and the id of the first.
+async fn filled(vault: &TestVault) -> String {
+    let app = vault.app("acme").await;
+    let id = app.create(generic("main", "CANARY one")).await.unwrap().id;
+    app.create(owned_by("u1", generic("mine", "CANARY two"))).await.unwrap();
+    app.token(by_id(&id)).await.unwrap();
+    app.put(&id, "CANARY three").await.unwrap();
+    id
+}
+
+async fn every_page_shows_what_the_vault_has_and_no_secret(builder: VaultBuilder) {
+    let vault = overseen(builder).await;
+    let id = filled(&vault).await;
+    let console = Console::open(&vault, "operator").await;
+    let connection = format!("/connection?tenant=acme&id={id}");
+    let pages: [(&str, &[&str]); 16] = [
+        ("/", &["Providers in trouble", "No provider fails", "Nothing happened in these 30 days"]),
+        ("/?tenant=acme", &["of this tenant", "connected: <strong>2"]),
+        ("/tenants", &["/tenant?tenant=acme", "badge good\">active"]),
+        ("/tenant?tenant=acme", &["connected: <strong>2", ">u1</a>", "refreshes per minute"]),
+        ("/connections?tenant=acme", &["<strong>2</strong> match", "generic / main", "user u1"]),
+        ("/connections?tenant=acme&user=u1", &["<strong>1</strong> match", "generic / mine"]),
+        ("/connections?tenant=acme&state=error", &["No connection matches"]),
+        ("/connections", &["No connection matches"]),
+        (&connection, &["PutCredential", "FetchCredential", "Fetches and refreshes", "live", "current"]),
+        ("/audit?tenant=acme", &["CreateConnection", "spiffe://test.local/app", "1–"]),
+        ("/audit?tenant=acme&action=FetchCredential&outcome=denied", &["There is no such record"]),
+        ("/audit?tenant=acme&view=sums", &["PutCredential", "Count"]),
+        ("/keys?tenant=acme", &["badge good\">active", "There was none"]),
+        ("/keys", &["The platform", "Rotate the root key"]),
+        ("/events", &["There is none", "There is no such delivery"]),
+        ("/apps", &["There is no app"]),
+    ];
+    for (path, shown) in pages {
+        let body = console.page(path).await;
+        for text in shown {
+            assert!(body.contains(text), "{path} lacks {text}: {body}");
+        }
+        assert!(!body.contains("class=\"refusal\""), "{path}: {body}");
+    }
+}
+
+async fn an_export_has_every_record_of_the_search(builder: VaultBuilder) {
+    let vault = overseen(builder).await;
+    let id = filled(&vault).await;
+    let app = vault.app("acme").await;
+    // More than one page of the API has.
+    for _ in 0..520 {
+        app.token(by_id(&id)).await.unwrap();
+    }
+    let console = Console::open(&vault, "operator").await;
+    let search = "tenant=acme&action=FetchCredential";
+    let exported = console.get(&format!("/audit/export?{search}&format=jsonl")).await;
+    assert_eq!(exported.headers["content-disposition"], "attachment; filename=audit.jsonl");
+    let records: Vec<Value> = exported.body.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(records.len(), 521);
+    assert!(
+        records
+            .iter()
+            .all(|record| record["connectionId"] == id.as_str() && record["outcome"] == "AUDIT_OUTCOME_OK")
+    );
+    let exported = console.get(&format!("/audit/export?{search}&format=csv")).await;
+    assert_eq!(exported.body.lines().count(), 522, "with the heading");
+    assert!(exported.body.starts_with("time,id,service,"), "{}", exported.body.lines().next().unwrap());
+    assert!(!exported.body.contains("CANARY"));
+    assert_eq!(console.get("/audit/export?tenant=acme&format=xml").await.status, 400);
+    assert_eq!(console.get("/audit/export?tenant=nowhere&format=csv").await.status, 404);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_long_list_is_shown_a_page_at_a_time() {
+    let vault = overseen(VaultBuilder::sqlite()).await;
+    let app = vault.app("acme").await;
+    for number in 0..51 {
+        app.create(generic(&format!("account-{number:02}"), "CANARY")).await.unwrap();
+    }
+    let console = Console::open(&vault, "operator").await;
+    let first = console.page("/connections?tenant=acme&provider=generic").await;
+    assert!(
+        first.contains("<strong>51</strong> match")
+            && first.contains("1–50")
+            && !first.contains("account-50"),
+        "{first}"
+    );
+    let next = first.split('"').find(|part| part.contains("seen=50")).unwrap().replace("&amp;", "&");
+    assert!(next.contains("provider=generic") && next.contains("tenant=acme"), "{next}");
+    let second = console.page(&next).await;
+    assert!(
+        second.contains("account-50") && second.contains("51–51") && second.contains("First page"),
+        "{second}"
+    );
+    assert!(!second.contains("Next page"), "{second}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_policy_denies_is_said_and_the_rest_is_shown() {
+    let vault = VaultBuilder::sqlite().start().await;
+    let id = filled(&vault).await;
+    vault.tenant("other").await;
+    // It administers one tenant and may do nothing else.
+    let console = Console::open(&vault, "acme-admin").await;
+    let overview = console.page("/?tenant=acme").await;
+    assert!(
+        overview.contains("class=\"refusal\"") && overview.contains("connected: <strong>2"),
+        "{overview}"
+    );
+    let connection = console.page(&format!("/connection?tenant=acme&id={id}")).await;
+    assert!(connection.contains("POLICY_DENIED") && connection.contains("generic / main"), "{connection}");
+    assert!(connection.contains("docs/console.md") && connection.contains("Trace id"), "{connection}");
+    assert!(!console.page("/tenants").await.contains("tenant=other"));
+    for (path, status) in [
+        ("/tenant?tenant=other", 403),
+        ("/connections?tenant=other", 403),
+        ("/keys", 403),
+        ("/audit?tenant=acme", 403),
+        ("/connections?tenant=acme&state=CANARY", 400),
+        ("/connections?tenant=acme&ends_before=CANARY", 400),
+        ("/connection?tenant=acme&id=0198c0de-0000-7000-8000-000000000000", 404),
+    ] {
+        let refused = console.get(path).await;
+        assert_eq!(refused.status, status, "{path}: {}", refused.body);
+        assert!(refused.body.contains("class=\"refusal\"") && !refused.body.contains("CANARY"), "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_vault_that_is_away_is_a_page_with_a_way_out() {
+    let mut vault = overseen(VaultBuilder::sqlite()).await;
+    vault.tenant("acme").await;
+    let console = Console::open(&vault, "operator").await;
+    assert!(console.page("/tenants").await.contains("tenant=acme"));
+    vault.stop().await;
+    let away = console.get("/tenants").await;
+    assert!(away.status == 503 || away.status == 502, "{}", away.body);
+    assert!(
+        away.body.contains("class=\"refusal\"") && away.body.contains("oad the page again"),
+        "{}",
+        away.body
+    );
+}
