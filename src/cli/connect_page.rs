@@ -44,7 +44,7 @@ pub(super) struct ConnectPageArgs {
 /// Something that a person may do on a connect page.
 #[derive(ValueEnum, Clone, Copy, Debug)]
 enum ActionArg {
-    /// Connect another account.
+    /// Connect another account at a provider.
     Add,
     /// Give a connection another credential, or consent again.
     Reconnect,

@@ -34,7 +34,7 @@ async function freePort() {
   return port;
 }
 
-/// Serves the page of an application. It embeds the address in its query, or opens it in a window, and lists what it is told.
+/// Serves the page of an application. It embeds the address in its query, or opens it in a window, and lists the messages that it gets.
 async function application() {
   const page = (vault) => `<!doctype html><html lang="en"><title>Application</title>
     <script src="${vault}/connect.js"></script>

@@ -65,7 +65,7 @@ pub(crate) struct DeedTexts {
     pub(crate) remove: String,
 }
 
-/// What was done.
+/// What was done last.
 #[derive(Deserialize, Debug)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct DoneTexts {

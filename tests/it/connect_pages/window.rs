@@ -74,7 +74,7 @@ impl Window {
     pub async fn post(&mut self, rest: &str, fields: &[(&str, &str)]) -> Seen {
         let token = self.token.clone();
         let own = [("sec-fetch-site", "same-origin")];
-        self.post_with(rest, &[&[("token", token.as_str())], fields].concat(), &own).await
+        self.post_with(rest, &[&[("token", token.as_str())][..], fields].concat(), &own).await
     }
 
     /// Sends a form, token included, with these headers.
@@ -91,10 +91,6 @@ impl Window {
     pub fn with_cookie(&mut self, name: &str, value: Option<&str>) {
         self.cookies.remove(name);
         self.cookies.extend(value.map(|value| (name.to_owned(), value.to_owned())));
-    }
-
-    pub fn cookie(&self, name: &str) -> &str {
-        &self.cookies[name]
     }
 
     async fn send(&mut self, path: &str, request: RequestBuilder) -> Seen {

@@ -96,7 +96,7 @@ fn what_happens(texts: &EndTexts, ends: &Consequences, removes: bool) -> Markup 
     }
 }
 
-/// Disconnects a connection.
+/// Disconnects a connection, which stays in the list.
 pub(super) async fn disconnect(
     State(port): State<Arc<Port>>,
     Path((session, connection)): Path<(String, String)>,
@@ -112,7 +112,7 @@ pub(super) async fn disconnect(
     .await
 }
 
-/// Removes a connection.
+/// Disconnects a connection and takes it off the list.
 pub(super) async fn remove(
     State(port): State<Arc<Port>>,
     Path((session, connection)): Path<(String, String)>,

@@ -31,7 +31,7 @@ pub(super) enum By {
 /// What a form is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum For {
-    /// Another connection.
+    /// Another connection at the provider.
     New,
     /// A connection that there is.
     Again,
@@ -42,7 +42,7 @@ pub(super) struct Filled {
     pub(super) by: By,
     pub(super) name: String,
     pub(super) shared: bool,
-    /// Settings by name.
+    /// The settings, by their names.
     pub(super) settings: BTreeMap<String, String>,
 }
 
