@@ -11,13 +11,10 @@ use maud::{Markup, html};
 use secrecy::SecretString;
 
 use super::desk::Guest;
-use super::wrong::Wrong;
+use super::wrong::{PREFIX, Wrong};
 use crate::http::public::page::Page;
 use crate::pages::parts::{Tone, notice};
 use crate::pages::texts::{FormTexts, Said, fill};
-
-/// What stands before a field's name in the form, so that no field is taken for one of the form's own.
-const PREFIX: &str = "f-";
 
 /// How a connection gets its credential.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -11,6 +11,9 @@ use credvault_store::Error as StoreError;
 
 use crate::pages::texts::{FormTexts, fill};
 
+/// What stands before a field's name in the form, so that no field is taken for one of the form's own.
+pub(super) const PREFIX: &str = "f-";
+
 /// What is wrong, by the places of a form.
 #[derive(Default, Debug)]
 pub(super) struct Wrong {
@@ -73,7 +76,7 @@ pub(super) struct Sent<'a>(pub(super) &'a Parameters);
 
 impl Sent<'_> {
     fn value(&self, name: &str) -> &str {
-        self.0.get(&format!("f-{name}")).map_or("", |value| value.trim())
+        self.0.get(&format!("{PREFIX}{name}")).map_or("", |value| value.trim())
     }
 }
 
