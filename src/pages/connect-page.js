@@ -4,7 +4,8 @@
 {
   const framed = window !== window.top;
   const host = framed ? window.parent : window.opener?.top;
-  const known = () => document.getElementById("connect").dataset;
+  // A page on which the session has ended meanwhile has none of it.
+  const known = () => document.getElementById("connect")?.dataset ?? {};
   const tell = (message) => {
     const to = known().host;
     if (host && to) host.postMessage({ type: "credvault.connect", ...message }, to);
@@ -111,6 +112,7 @@
   /// Begins a consent in a window. That has to be opened at once, for browsers permit it to a click only; where it leads to, the
   /// vault says afterwards.
   const consent = async (form) => {
+    form.querySelector("button").disabled = true;
     const opened = open("about:blank", "_blank", "popup,width=560,height=720");
     const body = new URLSearchParams(new FormData(form));
     body.set("way", "window");
