@@ -135,6 +135,11 @@ impl Instance {
             .serve()
     }
 
+    /// What every operation works with, for programs that embed the vault and serve pages of their own.
+    pub fn operations(&self) -> &Arc<Context> {
+        &self.context
+    }
+
     /// Stops: the vault is no longer ready, calls in progress finish within `server.drain_seconds`, then all jobs end.
     pub async fn stop(self) {
         let Self { serving, jobs, ends, health, store, broker, context, .. } = self;

@@ -12,6 +12,7 @@ mod client;
 mod completion;
 mod config;
 mod connect;
+mod connect_page;
 mod connections;
 mod consents;
 mod console;

@@ -26,6 +26,7 @@ mod m0017_secret_stores;
 mod m0018_lost_stores;
 mod m0019_rotation_requests;
 mod m0020_rotation_pauses;
+mod m0021_connect_sessions;
 
 mod roles;
 
@@ -61,6 +62,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0018_lost_stores::Migration),
             Box::new(m0019_rotation_requests::Migration),
             Box::new(m0020_rotation_pauses::Migration),
+            Box::new(m0021_connect_sessions::Migration),
         ]
     }
 

@@ -165,6 +165,7 @@ const GRANTS: &[(&str, &str)] = &[
     ("SELECT, INSERT, UPDATE, DELETE", "authorizations"),
     ("SELECT, INSERT, UPDATE (key_version), UPDATE (sealed), DELETE", "delivered_keys"),
     ("SELECT, INSERT, UPDATE (key_version), UPDATE (sealed), DELETE", "callbacks"),
+    ("SELECT, INSERT, UPDATE (browser_hash), UPDATE (open_time), UPDATE (proof), DELETE", "connect_sessions"),
     ("SELECT, INSERT, DELETE", "webhook_replays"),
     ("SELECT, INSERT, DELETE", "app_webhook_replays"),
     ("SELECT, INSERT, UPDATE, DELETE", "revocations"),

@@ -12,7 +12,6 @@ use super::affected::print_affected;
 use super::args::{ConfirmArgs, HealthArg, OutputArgs, PageArgs, days, pair};
 use super::client::ClientArgs;
 use super::completion::{connections_completer, providers_completer};
-use super::connect;
 use super::failure::Failure;
 use super::lookup::{
     connection_id, deleted_connection_id, every_page, print_all, print_one, print_page, print_rotation,
@@ -22,6 +21,7 @@ use super::output::{Format, Output};
 use super::rpcs::in_commands;
 use super::secret_input::SecretArgs;
 use super::serve::{ONE_THREAD, run as run_on};
+use super::{connect, connect_page};
 use crate::clock::SystemClock;
 use crate::grpc::{struct_of, timestamp};
 use credvault_proto::v1;
@@ -32,6 +32,9 @@ pub(super) enum ConnectionsCommand {
     Create(CreateArgs),
     /// Connect an account in a browser: prints the address to open, waits, and reports.
     Connect(connect::ConnectArgs),
+    /// Make a session of the vault's connect page for the user of the call, and print the address that this user's browser opens,
+    /// once.
+    ConnectPage(connect_page::ConnectPageArgs),
     /// List all connections that the caller can reach.
     List(ListArgs),
     /// Show one connection as a whole.
@@ -159,6 +162,7 @@ pub(super) fn run(command: ConnectionsCommand, output: &mut Output) -> Result<()
         match command {
             ConnectionsCommand::Create(arguments) => create(arguments, output).await,
             ConnectionsCommand::Connect(arguments) => connect::run(arguments, output).await,
+            ConnectionsCommand::ConnectPage(arguments) => connect_page::run(arguments, output).await,
             ConnectionsCommand::List(arguments) => list(arguments, output).await,
             ConnectionsCommand::Get(arguments) => {
                 let client = arguments.client.connect().await?;

@@ -23,6 +23,7 @@ pub(super) const EXAMPLES: &[&str] = &[
     "connections create generic --account mail --auth-mode bearer --secrets secrets.json",
     "connections create shopify --config shop=my-store.myshopify.com --auth-mode access_token --prompt",
     "connections connect xero --account main",
+    "connections connect-page --user u1 --provider xero --action add --action test",
     "connections list --provider shopify",
     "connections list --health error --output json",
     "connections get 0193a5b2-7c40-7cc1-9d3e-1f2a3b4c5d6e",

@@ -2,7 +2,7 @@
 //! command.
 
 /// Every RPC with the command that calls it.
-pub(super) const COMMANDS: [(&str, &str); 74] = [
+pub(super) const COMMANDS: [(&str, &str); 75] = [
     ("ListProviders", "providers list"),
     ("GetProvider", "providers get"),
     ("CreateConnection", "connections create"),
@@ -16,6 +16,7 @@ pub(super) const COMMANDS: [(&str, &str); 74] = [
     ("SetDefaultConnection", "connections set-default"),
     ("BeginAuthorization", "connections connect"),
     ("CompleteAuthorization", "consents complete"),
+    ("CreateConnectSession", "connections connect-page"),
     ("RefreshConnection", "connections refresh"),
     ("TestConnection", "connections test"),
     ("RotateCredential", "connections rotate"),

@@ -1,6 +1,7 @@
 //! Between the wire and the domain: requests into domain types, domain types into responses, and errors into
 //! statuses.
 
+mod connect;
 mod erasure;
 mod events;
 mod import;
@@ -15,6 +16,7 @@ mod secrets;
 mod services;
 mod status;
 
+pub(crate) use connect::{create_connect_session, created_connect_session};
 pub(crate) use erasure::{confirmation_token, erase_step, erasure, signing_key, signing_keys};
 pub(crate) use events::{
     delivery_state, event_delivery, event_endpoint, event_endpoint_id, event_id, optional_event_endpoint_id,

@@ -1,57 +1,43 @@
 //! The port for browsers: plain HTTP, with the reverse proxy's TLS before it. Browsers start here on their way to a
-//! provider, come back here, and leave with a result for the page that opened them, or after the person has decided.
-//! Providers that deliver keys post them here. No page shows a secret, nor anything that a provider or a stranger has
-//! written, except the id of an account.
+//! provider, come back here, and leave with a result for the page that opened them, or after the person has decided. Connect
+//! pages are here, too. Providers that deliver keys post them here. No page shows a secret, nor anything that a provider or a
+//! stranger has written, except the id of an account.
+
+mod session_cookie;
+
+mod page;
+mod site;
+
+mod port;
+
+mod refused;
 
 mod consent;
-mod page;
-mod refused;
-mod site;
+
+mod connect;
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{FromRef, Path, RawQuery, State};
+use axum::extract::{Path, RawQuery, State};
 use axum::middleware::map_response;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use credvault_domain::ProviderId;
-use http::{HeaderValue, StatusCode, header};
-use tokio::sync::{Semaphore, SemaphorePermit};
-
 use credvault_operations::Context;
-use credvault_operations::consents::browser::{Browsers, Connected, Parameters, Refused, Started};
-use page::Page;
-use site::{Site, Visitor};
+use credvault_operations::consents::browser::{Connected, Refused, Started};
+use http::StatusCode;
 
-use super::port::HEAD_TIMEOUT;
+use port::{Port, bytes, form, parameters, see_other};
+use site::Visitor;
+
 use crate::pages::Design;
-
-/// The largest query, form and delivery of keys, in bytes.
-const MAX_BODY_BYTES: usize = 64 * 1024;
-/// How many requests may use the database at once, because all calls share it.
-const MAX_AT_ONCE: usize = 16;
-
-/// What all requests are served with.
-struct Port {
-    browsers: Browsers,
-    site: Site,
-    design: Arc<Design>,
-    turns: Semaphore,
-}
-
-impl FromRef<Arc<Port>> for Site {
-    fn from_ref(port: &Arc<Port>) -> Self {
-        port.site.clone()
-    }
-}
 
 /// The routes of the port. Browsers reach it at `url`, and its pages have this design.
 pub(crate) fn router(context: Arc<Context>, url: &str, design: Arc<Design>) -> Router {
-    let site = Site::new(Arc::clone(&design), url.starts_with("https:"));
-    let turns = Semaphore::new(MAX_AT_ONCE);
-    let port = Port { browsers: Browsers::new(context), site: site.clone(), design, turns };
+    let port = Port::new(context, url, design);
+    let site = port.site.clone();
     Router::new()
         .route("/", get(home))
         .route("/assets/{file}", get(file))
@@ -61,6 +47,7 @@ pub(crate) fn router(context: Arc<Context>, url: &str, design: Arc<Design>) -> R
         .route("/oauth/return/{page}", get(returned))
         .route("/oauth/confirm", post(confirm))
         .route("/oauth/handoff/{provider}", post(deliver_keys))
+        .merge(connect::routes())
         .fallback(nothing)
         .method_not_allowed_fallback(other_method)
         .layer(map_response(move |mut response: Response| {
@@ -95,14 +82,14 @@ async fn icon(State(port): State<Arc<Port>>) -> Response {
 
 async fn start(State(port): State<Arc<Port>>, RawQuery(query): RawQuery, visitor: Visitor) -> Response {
     let query = parameters(query.as_deref().unwrap_or_default());
-    let Some(_turn) = port.turn().await else { return port.answer(Next::Busy, &visitor) };
+    let Some(_turn) = port.turn().await else { return answer(&port, Next::Busy, &visitor) };
     match port.browsers.start(&query, &visitor.browser).await {
         Ok(Started { url, browser }) => {
             let mut response = see_other(&url);
             port.site.recognise(&browser, &mut response);
             port.site.remember(&visitor, response)
         }
-        Err(refused) => port.answer(Next::Refused(refused), &visitor),
+        Err(refused) => answer(&port, Next::Refused(refused), &visitor),
     }
 }
 
@@ -121,7 +108,7 @@ async fn callback(
             Err(refused) => Next::Refused(refused),
         }
     });
-    port.answer(next.await, &visitor)
+    answer(&port, next.await.unwrap_or(Next::Broken), &visitor)
 }
 
 /// A provider that has the browser post its answer (`response_mode=form_post`) does so from its own site, and browsers
@@ -138,25 +125,28 @@ async fn posted(
     if ProviderId::parse(provider).is_err() || !plain {
         return nothing(State(port), visitor).await;
     }
-    let Some(form) = form(body).await else { return port.answer(Next::Unreadable, &visitor) };
+    let Some(form) = form(body).await else { return answer(&port, Next::Unreadable, &visitor) };
     let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
     see_other(&format!("/oauth/callback/{place}?{query}"))
 }
 
 async fn returned(State(port): State<Arc<Port>>, Path(page): Path<String>, visitor: Visitor) -> Response {
-    let Some(_turn) = port.turn().await else { return port.answer(Next::Busy, &visitor) };
-    match port.browsers.returned(&page, &visitor.browser).await {
-        Ok(returned) => {
-            let texts = &visitor.language.texts.consent;
-            port.show(&consent::returned(returned, texts), &visitor)
-        }
+    let found = {
+        let Some(_turn) = port.turn().await else { return answer(&port, Next::Busy, &visitor) };
+        port.browsers.returned(&page, &visitor.browser).await
+    };
+    match found {
+        Ok(found) => match connect::come_back(&port, &visitor, found).await {
+            Ok(response) => response,
+            Err(found) => port.show(&consent::returned(*found, &visitor.language.texts.consent), &visitor),
+        },
         // What is over has told its page already.
-        Err(refused) => port.answer(Next::Refused(Refused { waiting: None, ..refused }), &visitor),
+        Err(refused) => answer(&port, Next::Refused(Refused { waiting: None, ..refused }), &visitor),
     }
 }
 
 async fn confirm(State(port): State<Arc<Port>>, visitor: Visitor, body: Body) -> Response {
-    let Some(form) = form(body).await else { return port.answer(Next::Unreadable, &visitor) };
+    let Some(form) = form(body).await else { return answer(&port, Next::Unreadable, &visitor) };
     let (work, browser) = (Arc::clone(&port), visitor.browser.clone());
     let next = port.whole(async move {
         let Some(_turn) = work.turn().await else { return Next::Busy };
@@ -167,32 +157,14 @@ async fn confirm(State(port): State<Arc<Port>>, visitor: Visitor, body: Body) ->
             Err(refused) => Next::Refused(refused),
         }
     });
-    port.answer(next.await, &visitor)
-}
-
-/// What a form holds; `None` if it is too large or does not arrive.
-async fn form(body: Body) -> Option<Parameters> {
-    let body =
-        tokio::time::timeout(HEAD_TIMEOUT, axum::body::to_bytes(body, MAX_BODY_BYTES)).await.ok()?.ok()?;
-    Some(parameters(&String::from_utf8_lossy(&body)))
-}
-
-/// 303, so that the browser continues with a GET (RFC 9700, section 4.12).
-fn see_other(url: &str) -> Response {
-    let mut response = StatusCode::SEE_OTHER.into_response();
-    // It is ASCII without line breaks.
-    HeaderValue::try_from(url).into_iter().for_each(|value| {
-        response.headers_mut().insert(header::LOCATION, value);
-    });
-    response
+    answer(&port, next.await.unwrap_or(Next::Broken), &visitor)
 }
 
 /// Answers whether the keys were accepted, and nothing else, such as what was wrong. Shops delete keys that were not
 /// accepted with 200.
 async fn deliver_keys(State(port): State<Arc<Port>>, Path(provider): Path<String>, body: Body) -> Response {
-    let body = tokio::time::timeout(HEAD_TIMEOUT, axum::body::to_bytes(body, MAX_BODY_BYTES)).await;
-    let taken = match (body, port.turn().await) {
-        (Ok(Ok(body)), Some(_turn)) => port.browsers.deliver_keys(&provider, &body).await,
+    let taken = match (bytes(body).await, port.turn().await) {
+        (Some(body), Some(_turn)) => port.browsers.deliver_keys(&provider, &body).await,
         _ => false,
     };
     if taken { StatusCode::OK } else { StatusCode::BAD_REQUEST }.into_response()
@@ -214,36 +186,15 @@ enum Next {
     Broken,
 }
 
-/// Reads a query or a form. What comes twice counts once: the last, as everywhere here.
-fn parameters(text: &str) -> Parameters {
-    url::form_urlencoded::parse(text.as_bytes()).into_owned().collect()
-}
-
-impl Port {
-    /// Does something to its end, even if the window is closed meanwhile.
-    async fn whole(&self, work: impl Future<Output = Next> + Send + 'static) -> Next {
-        self.browsers.spawn(work).await.unwrap_or(Next::Broken)
-    }
-
-    /// Waits for a turn, as long as the head of a request may take. Never closed.
-    async fn turn(&self) -> Option<SemaphorePermit<'_>> {
-        tokio::time::timeout(HEAD_TIMEOUT, self.turns.acquire()).await.ok()?.ok()
-    }
-
-    fn answer(&self, next: Next, visitor: &Visitor) -> Response {
-        let texts = &visitor.language.texts;
-        let page = match next {
-            Next::Returned(page) => return see_other(&format!("/oauth/return/{page}")),
-            Next::Connected(connected) => consent::connected(&connected, &texts.consent),
-            Next::Refused(refused) => refused::page_of(refused, &texts.refused),
-            Next::Busy => refused::busy(&texts.refused),
-            Next::Unreadable => refused::unreadable(&texts.refused),
-            Next::Broken => refused::broken(&texts.refused),
-        };
-        self.show(&page, visitor)
-    }
-
-    fn show(&self, page: &Page, visitor: &Visitor) -> Response {
-        self.site.show(page, visitor)
-    }
+fn answer(port: &Port, next: Next, visitor: &Visitor) -> Response {
+    let texts = &visitor.language.texts;
+    let page = match next {
+        Next::Returned(page) => return see_other(&format!("/oauth/return/{page}")),
+        Next::Connected(connected) => consent::connected(&connected, &texts.consent),
+        Next::Refused(refused) => refused::page_of(refused, &texts.refused),
+        Next::Busy => refused::busy(&texts.refused),
+        Next::Unreadable => refused::unreadable(&texts.refused),
+        Next::Broken => refused::broken(&texts.refused),
+    };
+    port.show(&page, visitor)
 }

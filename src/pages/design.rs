@@ -9,6 +9,8 @@ use super::palette::Palette;
 
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
+const CONNECT_SCRIPT: &str = include_str!("connect-page.js");
+const ELEMENT: &str = include_str!("connect.js");
 const ICON: &str = include_str!("icon.svg");
 
 /// The operator's pictures, as far as there are any.
@@ -30,6 +32,9 @@ pub(crate) struct Design {
     pub(crate) icon: Asset,
     pub(super) style: Asset,
     pub(super) script: Asset,
+    connect_script: Asset,
+    /// The custom element for the pages of others that embed connect pages.
+    pub(crate) element: Asset,
 }
 
 impl Design {
@@ -51,13 +56,29 @@ impl Design {
             icon: icon.unwrap_or_else(|| Asset::new("icon", "svg", "image/svg+xml", ICON)),
             style: Asset::new("page", "css", "text/css; charset=utf-8", style),
             script: Asset::new("page", "js", "text/javascript; charset=utf-8", SCRIPT),
+            connect_script: Asset::new(
+                "connect-page",
+                "js",
+                "text/javascript; charset=utf-8",
+                CONNECT_SCRIPT,
+            ),
+            element: Asset::new("connect", "js", "text/javascript; charset=utf-8", ELEMENT),
         })
+    }
+
+    /// The path of the script that connect pages load beside that of all pages.
+    pub(crate) fn connect_script(&self) -> &str {
+        &self.connect_script.path
     }
 
     /// The file of a name without its folder: this one, or what there is in its place.
     pub(crate) fn asset(&self, file: &str) -> Option<&Asset> {
-        let Self { brand: _, languages: _, logo, logo_dark, icon, style, script } = self;
+        let Self { brand: _, languages: _, logo, logo_dark, icon, style, script, connect_script, element } =
+            self;
         let pictures = logo.iter().chain(logo_dark);
-        [style, script, icon].into_iter().chain(pictures).find(|asset| asset.answers(file))
+        [style, script, connect_script, element, icon]
+            .into_iter()
+            .chain(pictures)
+            .find(|asset| asset.answers(file))
     }
 }

@@ -117,7 +117,8 @@ impl Languages {
         ranges.iter().find_map(|(_, tag)| self.nearest(tag)).unwrap_or(&self.default)
     }
 
-    fn nearest(&self, tag: &str) -> Option<&Arc<Language>> {
+    /// The language of a tag, or else of what the tag begins with: for `de-AT` also `de`.
+    pub(crate) fn nearest(&self, tag: &str) -> Option<&Arc<Language>> {
         let mut tag = tag;
         loop {
             if tag == "*" {

@@ -5,6 +5,8 @@
 // A code or a state must not stay in the address bar, the history or a Referer header, and loading this page again must
 // not bring it back a second time. Other pages have neither in their address.
 if (/^\/oauth\/(start|callback|confirm)\b/.test(location.pathname)) history.replaceState(null, "", "/");
+// A window that was cut off from the page that opened it has no use for the result in its fragment.
+if (/^\/connect\/s\/[^/]+\/window$/.test(location.pathname) && location.hash) history.replaceState(null, "", location.pathname);
 
 // A second click would only learn that the first one was made. Back in the history, the buttons work again.
 const buttons = (disabled) => { for (const button of document.querySelectorAll("form button")) button.disabled = disabled; };
@@ -28,7 +30,9 @@ for (const input of document.querySelectorAll("input[data-show]")) {
 const { origin, outcome, reason, result } = document.querySelector("main").dataset;
 const onward = document.getElementById("onward");
 if (onward && window.opener) {
-  window.opener.postMessage({ type: "credvault.authorization", outcome, reason, result }, origin);
+  // A connect page is the vault's own, and goes to the address that says what was done.
+  const page = origin === location.origin ? onward.href.split("#")[0] : undefined;
+  window.opener.postMessage({ type: "credvault.authorization", outcome, reason, result, page }, origin);
   // The page that has the message closes this window. A page of another origin gets none and does not, nor does one
   // that is gone: then the person continues by hand.
   onward.hidden = true;

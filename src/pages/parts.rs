@@ -106,6 +106,11 @@ pub fn link(url: &str, weight: Weight, label: &str) -> Markup {
     html! { a class=(weight.class()) href=(url) { (label) } }
 }
 
+/// The same, in a window of its own, which may send messages to this page.
+pub fn link_to_window(url: &str, weight: Weight, label: &str) -> Markup {
+    html! { a class=(weight.class()) href=(url) target="_blank" rel="opener" { (label) } }
+}
+
 /// What can be done here, side by side where there is room.
 pub fn actions(actions: &[Markup]) -> Markup {
     html! {

@@ -2,9 +2,15 @@
 //! compiler finds unread, and a page cannot use a key that does not exist. A text may have places to fill, such as
 //! `{provider}`.
 
+mod connect;
+mod said;
+
 use std::collections::BTreeSet;
 
 use serde::Deserialize;
+
+pub(crate) use connect::{ConnectTexts, DoneTexts, EndTexts, FormTexts, HealthTexts};
+pub(crate) use said::Said;
 
 /// The texts of one language.
 #[derive(Deserialize, Debug)]
@@ -14,6 +20,7 @@ pub(crate) struct Texts {
     pub(crate) frame: FrameTexts,
     pub(crate) home: HomeTexts,
     pub(crate) consent: ConsentTexts,
+    pub(crate) connect: ConnectTexts,
     pub(crate) refused: RefusedTexts,
 }
 
@@ -64,14 +71,6 @@ pub(crate) struct HomeTexts {
     pub(crate) text: String,
 }
 
-/// A page that has a title and says one thing.
-#[derive(Deserialize, Debug)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Said {
-    pub(crate) title: String,
-    pub(crate) text: String,
-}
-
 /// The pages of a consent that goes well.
 #[derive(Deserialize, Debug)]
 #[serde(deny_unknown_fields)]
@@ -101,12 +100,18 @@ pub(crate) struct RefusedTexts {
     pub(crate) denied: Said,
     pub(crate) expired: Said,
     pub(crate) foreign: Said,
+    pub(crate) foreign_session: Said,
+    pub(crate) forged: Said,
     pub(crate) incomplete: Said,
     pub(crate) invalid_answer: Said,
+    pub(crate) late_session: Said,
     pub(crate) no_access: Said,
+    pub(crate) no_cookies: Said,
     pub(crate) no_keys: Said,
+    pub(crate) no_session: Said,
     pub(crate) not_found: Said,
     pub(crate) not_permitted: Said,
+    pub(crate) open_window: String,
     pub(crate) other_method: Said,
     pub(crate) other_provider: Said,
     pub(crate) other_way: Said,

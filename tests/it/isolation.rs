@@ -17,7 +17,7 @@ use crate::harness::{Client, TestVault};
 
 /// RPCs that take no connection's id. A new RPC must stand here or have an id that this test finds. Those that select by ids
 /// have a case of their own in `foreign_ids`.
-const WITHOUT_ID: [&str; 49] = [
+const WITHOUT_ID: [&str; 50] = [
     "ListProviders",
     "GetProvider",
     "CreateConnection",
@@ -49,6 +49,7 @@ const WITHOUT_ID: [&str; 49] = [
     "ChangeTenantConnections",
     "GetSuccessRates",
     "CompleteAuthorization",
+    "CreateConnectSession",
     "DeleteServiceConfig",
     "CheckRequirements",
     "PutTool",

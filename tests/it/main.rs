@@ -18,6 +18,7 @@ mod checked;
 mod client_keys;
 mod clients;
 mod commands;
+mod connect_pages;
 mod connection_tests;
 mod consents;
 mod console;

@@ -103,7 +103,8 @@ impl Broker {
         Some(format!("{}/oauth/callback/{path}", self.public_url()?))
     }
 
-    pub(crate) fn public_url(&self) -> Option<&str> {
+    /// How browsers reach the vault, without a slash at its end: an origin. `None` if they do not.
+    pub fn public_url(&self) -> Option<&str> {
         self.0.public_url.as_deref()
     }
 

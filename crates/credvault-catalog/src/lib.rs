@@ -69,6 +69,8 @@ mod discovery;
 
 mod mode;
 
+mod form;
+
 mod public_keys;
 
 mod webhook;
@@ -89,6 +91,7 @@ pub use consent_page::ConsentPage;
 pub use credential_test::{CredentialTest, Verdict};
 pub use delivery::Delivery;
 pub use discovery::Discovery;
+pub use form::{FormField, InputKind};
 pub use id_token::{IdToken, IdTokenError};
 pub use load::LoadError;
 pub use mode::{Acquisition, Mode, ModeKind};

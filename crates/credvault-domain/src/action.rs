@@ -110,6 +110,7 @@ actions! {
         SetDefaultConnection: Change Connection,
         BeginAuthorization: Change Connection,
         CompleteAuthorization: Change Connection,
+        CreateConnectSession: Change Namespace,
         RefreshConnection: Change Connection,
         RotateCredential: Change Connection,
         TestConnection: Change Connection,

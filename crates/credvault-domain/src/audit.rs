@@ -53,11 +53,14 @@ pub enum TenantSource {
     Header,
     /// The state of a consent that a browser has brought back.
     State,
+    /// A session of the connect page, which a service has made for its verified user.
+    Session,
 }
 
 impl TenantSource {
     /// Every source, in the order of declaration.
-    pub const ALL: [Self; 5] = [Self::None, Self::Token, Self::Assertion, Self::Header, Self::State];
+    pub const ALL: [Self; 6] =
+        [Self::None, Self::Token, Self::Assertion, Self::Header, Self::State, Self::Session];
 
     /// Reads what [`TenantSource::as_str`] wrote.
     pub fn from_stored(text: &str) -> Option<Self> {
@@ -72,6 +75,7 @@ impl TenantSource {
             Self::Assertion => "assertion",
             Self::Header => "header",
             Self::State => "state",
+            Self::Session => "session",
         }
     }
 }

@@ -56,6 +56,11 @@ id! {
     EventId, "must be an event's id, a UUID with hyphens in lower case"
 }
 
+id! {
+    /// The id of a session of the connect page.
+    ConnectSessionId, "must be a connect session's id, a UUID with hyphens in lower case"
+}
+
 impl ConnectionId {
     /// A new id that holds the time `now`, from ten random bytes.
     pub fn generate(now: Timestamp, random: &[u8; 10]) -> Self {

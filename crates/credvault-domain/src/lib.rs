@@ -26,6 +26,8 @@ mod adopt_rules;
 
 mod connection;
 
+mod connect;
+
 mod config;
 
 mod service_config;
@@ -68,6 +70,7 @@ pub use app_place::AppPlace;
 pub use audit::{AuditEvent, AuditOutcome, TenantSource, TraceId};
 pub use cause::chain;
 pub use config::{Config, ConfigError, Destinations, MAX_CONFIG_BYTES};
+pub use connect::{ConnectAction, ConnectTerms, MAX_CONNECT_PROVIDERS, check_language};
 pub use connection::{
     Connection, ConnectionState, ErrorCause, Etag, Owner, Revocation, StateChange, StateError,
 };
@@ -77,7 +80,7 @@ pub use credential::{
 pub use event::{DeliveryState, EventType};
 pub use health::{Grant, GrantLife, Health, HealthState, LastError, Renewal, RotationDue, Words};
 pub use hint::mask;
-pub use id::{ConnectionId, EventEndpointId, EventId};
+pub use id::{ConnectSessionId, ConnectionId, EventEndpointId, EventId};
 pub use limit::{LimitKind, LimitOverrides, LimitSubject, LimitValues};
 pub use name::{AccountName, LABELS_MAX, Labels, NameError, Purpose, RequestId};
 pub use permit::Permit;

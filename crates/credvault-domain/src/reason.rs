@@ -100,11 +100,11 @@ reasons! {
     /// A callback has no state, and the browser's cookie does not name its consent. This reason and the next six appear in
     /// audit records only; callers receive STATE_INVALID or REAUTHORIZATION_REQUIRED.
     StateMissing = "STATE_MISSING",
-    /// The time for the consent has run out.
+    /// The time for the consent, or of the connect session, has run out.
     StateExpired = "STATE_EXPIRED",
     /// The state was used before.
     StateReplayed = "STATE_REPLAYED",
-    /// The state came from another browser, session or user, or by another way than it was sent.
+    /// The state, or the connect session, came from another browser, session or user, or by another way than it was sent.
     StateForeign = "STATE_FOREIGN",
     /// The state came to the callback of another provider.
     ProviderMismatch = "PROVIDER_MISMATCH",
@@ -112,6 +112,8 @@ reasons! {
     ConsentDenied = "CONSENT_DENIED",
     /// The provider reported an error, or its callback lacks what a consent needs.
     ConsentFailed = "CONSENT_FAILED",
+    /// The session of the connect page does not allow this. This reason appears in audit records and on pages only.
+    SessionLimited = "SESSION_LIMITED",
     /// A connection with this owner, provider and account name exists.
     ConnectionExists = "CONNECTION_EXISTS",
     /// A tenant with this id exists.

@@ -125,6 +125,21 @@ impl Identity {
         Ok(make_scope(verified.tenant.clone(), reach))
     }
 
+    /// The scope of a connect page: the rows of the caller's verified user, and what is shared, whatever else policy lets the
+    /// service reach. A service that may not name the tenant any more has none.
+    ///
+    /// # Errors
+    /// [`Error::TenantMissing`] without a verified user, [`Error::Denied`] if the service may not name the tenant.
+    pub fn personal_scope(&self, caller: &Caller) -> Result<TenantScope, Error> {
+        let (Some(verified), Some(user)) = (&caller.tenant, caller.user()) else {
+            return Err(Error::TenantMissing);
+        };
+        if verified.source == TenantSource::Header {
+            self.check_delegate(caller, verified)?;
+        }
+        Ok(make_scope(verified.tenant.clone(), Reach::User(user.clone())))
+    }
+
     /// The namespace and the permission of what the vault does by itself for a tenant: no call asks for it, so no policy
     /// decides.
     pub fn own_work(&self, tenant: TenantId) -> (TenantScope, Permit) {

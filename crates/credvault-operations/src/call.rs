@@ -89,9 +89,11 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use credvault_domain::{Action, LimitValues, TenantId, TenantScope, TenantSource, Timestamp, TraceId};
+use credvault_domain::{
+    Action, ConnectSessionId, LimitValues, TenantId, TenantScope, TenantSource, Timestamp, TraceId,
+};
 use credvault_identity::{Caller, VerifiedTenant};
-use credvault_store::{Beginner, Bringer};
+use credvault_store::{Beginner, Bringer, ConnectSession};
 use tokio::time::Instant;
 
 use crate::Refusal;
@@ -110,6 +112,10 @@ const REPLY_RESERVE: Duration = Duration::from_millis(500);
 /// How long the work of a call may take, whether its caller waits or not: longer than every deadline and every limit of
 /// the database, so it ends only what would never end.
 const LONGEST_WORK: Duration = Duration::from_secs(120);
+
+/// How long the browser of a connect page waits for what a person has asked for, as a call of a service without a deadline
+/// does.
+const PAGE_PATIENCE: Duration = Duration::from_secs(30);
 
 /// A call that a transport has let in: what is known of it before its message is read.
 #[derive(Clone, Debug)]
@@ -133,6 +139,8 @@ enum Origin {
     Service,
     /// A browser at this address, which continues what a service began.
     Browser(IpAddr),
+    /// A connect page in a browser at this address, for which a service has made this session.
+    Page(IpAddr, ConnectSessionId),
     /// The vault itself, on a schedule.
     Vault,
 }
@@ -186,14 +194,22 @@ impl Call {
         beginner: &Beginner,
         address: IpAddr,
     ) -> Self {
-        let Beginner { service, user, tenant_source, source_address } = beginner.clone();
-        let verified = VerifiedTenant { tenant: tenant.clone(), user, source: tenant_source };
-        let caller = Caller {
-            service,
-            tenant: Some(verified).filter(|verified| !verified.tenant.is_platform()),
-            source_address: source_address.unwrap_or(IpAddr::from([0; 4])),
-        };
-        Self::new(context, Arc::new(caller), Origin::Browser(address), action, context.new_trace())
+        let caller = Arc::new(continued(tenant, beginner));
+        Self::new(context, caller, Origin::Browser(address), action, context.new_trace())
+    }
+
+    /// A request of a connect page in the browser at `address`: a call of the service that has made the session, for the
+    /// session's user. It reaches that user's connections and shared ones, whatever else policy lets the service reach.
+    pub(crate) fn of_page(
+        context: &Arc<Context>,
+        action: Action,
+        session: &ConnectSession,
+        address: IpAddr,
+    ) -> Self {
+        let caller = Arc::new(continued(&session.tenant, &session.maker));
+        let origin = Origin::Page(address, session.id);
+        let call = Self::new(context, caller, origin, action, context.new_trace());
+        Self { deadline: Instant::now() + PAGE_PATIENCE, ..call }
     }
 
     /// What the vault does by itself for a tenant, within `time`.
@@ -286,5 +302,16 @@ impl Call {
     /// The caller as the bringer of a consent's state.
     pub(crate) fn bringer<'a>(&'a self, session: Option<&'a str>, public: bool) -> Bringer<'a> {
         Bringer { user: self.caller.user(), session, public }
+    }
+}
+
+/// The caller of a call that a browser continues.
+fn continued(tenant: &TenantId, beginner: &Beginner) -> Caller {
+    let Beginner { service, user, tenant_source, source_address } = beginner.clone();
+    let verified = VerifiedTenant { tenant: tenant.clone(), user, source: tenant_source };
+    Caller {
+        service,
+        tenant: Some(verified).filter(|verified| !verified.tenant.is_platform()),
+        source_address: source_address.unwrap_or(IpAddr::from([0; 4])),
     }
 }

@@ -6,12 +6,12 @@ mod way_back;
 use std::collections::BTreeMap;
 
 use credvault_broker::{BegunConsent, Callback, ConsentRequest, Target};
-use credvault_domain::{Connection, ConnectionId, LimitKind, TenantScope, Violations};
+use credvault_domain::{Connection, ConnectionId, LimitKind, Permit, TenantScope, Violations};
 use credvault_identity::Facts;
 use credvault_store::{Recorded, ReturnedAuthorization};
 
 use crate::{Call, Parsed, Refusal};
-use way_back::{WayBack, way_back};
+pub(crate) use way_back::{WayBack, way_back};
 
 /// How many parameters a callback has at most.
 const MAX_PARAMETERS: usize = 32;
@@ -43,16 +43,40 @@ pub async fn begin(call: &mut Call, begin: Begin) -> Result<Recorded<BegunConsen
     let scope = call.scope()?;
     let (permit, connection) = call.connection(begin.connection).await?;
     let origins = &call.context.return_origins;
-    let WayBack { origin, url } = way_back(begin.return_origin, &begin.return_url, origins)?;
-    let request = ConsentRequest {
-        scopes: begin.scopes?,
-        session: begin.session?,
-        return_origin: origin,
-        return_url: url,
-        beginner: call.beginner(),
-    };
+    let way = way_back((begin.return_origin, &begin.return_url), origins)?;
+    let (scopes, session) = (begin.scopes?, begin.session?);
+    begun(call, &scope, (permit, connection), (scopes, session), way).await
+}
+
+/// The same for a connect page, to which the browser returns: `session` stands for the page's session, and `url` is a page of
+/// the vault's own `origin`.
+///
+/// # Errors
+/// As for [`begin`].
+pub(crate) async fn begin_for_page(
+    call: &mut Call,
+    id: ConnectionId,
+    session: String,
+    (origin, url): (String, String),
+) -> Result<Recorded<BegunConsent>, Refusal> {
+    let scope = call.scope()?;
+    let found = call.connection(id).await?;
+    let way = WayBack { origin: Some(origin), url: Some(url) };
+    begun(call, &scope, found, (Vec::new(), Some(session)), way).await
+}
+
+/// Begins a consent that was permitted.
+async fn begun(
+    call: &Call,
+    scope: &TenantScope,
+    (permit, connection): (Permit, Connection),
+    (scopes, session): (Vec<String>, Option<String>),
+    way: WayBack,
+) -> Result<Recorded<BegunConsent>, Refusal> {
+    let WayBack { origin: return_origin, url: return_url } = way;
+    let request = ConsentRequest { scopes, session, return_origin, return_url, beginner: call.beginner() };
     let mode = call.context.mode(&connection.provider, &connection.auth_mode)?;
-    let target = Target { scope: &scope, connection: &connection, mode };
+    let target = Target { scope, connection: &connection, mode };
     let write = call.write(&permit, Ok(None))?;
     Ok(call.context.broker.begin_consent(target, request, &write).await?)
 }

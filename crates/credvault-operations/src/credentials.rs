@@ -11,8 +11,8 @@ mod versions;
 
 use credvault_catalog::{Mode, Verdict};
 use credvault_domain::{
-    Config, Connection, ConnectionId, CredentialVersion, LimitKind, SecretFields, TenantScope, Version,
-    Violations,
+    Config, Connection, ConnectionId, CredentialVersion, LimitKind, ProviderId, SecretFields, TenantScope,
+    Version, Violations,
 };
 use credvault_store::{NewCredential, NewSettings, Recorded, SecretReference};
 use serde_json::{Map, Value};
@@ -159,26 +159,25 @@ async fn tried(
     credential: &NewCredential,
 ) -> Result<Option<Config>, Refusal> {
     if let Some(settings) = given {
-        try_out(context, scope, connection, mode, &settings.config, credential).await?;
+        try_out(context, scope, &connection.provider, (mode, &settings.config), credential).await?;
         return Ok(None);
     }
     let config = context.store.credentials().whole(scope, connection).await?.config;
-    try_out(context, scope, connection, mode, &config, credential).await?;
+    try_out(context, scope, &connection.provider, (mode, &config), credential).await?;
     Ok(Some(config))
 }
 
 /// Asks the provider whether it accepts a credential that is about to be stored.
-async fn try_out(
+pub(crate) async fn try_out(
     context: &Context,
     scope: &TenantScope,
-    connection: &Connection,
-    mode: &Mode,
-    config: &Config,
+    provider: &ProviderId,
+    (mode, config): (&Mode, &Config),
     credential: &NewCredential,
 ) -> Result<(), Refusal> {
     mode.check_destinations(config).map_err(Refusal::Settings)?;
     let broker = &context.broker;
-    match broker.test(scope, &connection.provider, mode, config, &credential.fields).await? {
+    match broker.test(scope, provider, mode, config, &credential.fields).await? {
         Verdict::Refused => {
             let rule = "must be one that the provider accepts; nothing was stored";
             Err(Violations::of("credential", rule).into())

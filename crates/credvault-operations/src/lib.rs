@@ -46,6 +46,7 @@ pub mod room;
 mod standing;
 
 pub mod audit;
+pub mod connect;
 pub mod connections;
 pub mod consents;
 pub mod credentials;
@@ -63,6 +64,7 @@ pub mod webhooks;
 use credvault_domain::Violations;
 
 pub use call::{Call, Context, Done, Entry, Parts, Repeat, record_refusal, run, tenant_name};
+pub use connect::SessionLimit;
 pub use credvault_domain::Permit;
 pub use credvault_store::{Recorded, Write};
 pub use limits::{Exceeded, RateSettings};

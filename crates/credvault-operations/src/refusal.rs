@@ -14,7 +14,7 @@ use credvault_store as store;
 
 pub use reason::Class;
 
-use crate::Exceeded;
+use crate::{Exceeded, SessionLimit};
 
 /// The reason why a call is not served. Exhaustive on purpose: the code that answers callers must handle each.
 #[derive(Debug, thiserror::Error)]
@@ -86,6 +86,9 @@ pub enum Refusal {
     /// The vault failed after a consent's state was taken, so the consent cannot be completed any more.
     #[error("the vault could not complete the consent, whose state is used up now; begin again")]
     Spent(#[source] Box<Refusal>),
+    /// The session of the connect page does not allow this.
+    #[error(transparent)]
+    Session(#[from] SessionLimit),
     /// The tenant's source rules do not allow the service to call from its address.
     #[error(transparent)]
     Source(identity::Denial),
@@ -165,6 +168,12 @@ impl From<RotationError> for Refusal {
             | RotationError::Useless { .. }
             | RotationError::Untested { .. }) => Self::Rotation(error),
         }
+    }
+}
+
+impl From<store::ConnectSessionError> for Refusal {
+    fn from(error: store::ConnectSessionError) -> Self {
+        Self::Store(error.into())
     }
 }
 

@@ -8,6 +8,7 @@ pub(crate) mod authorization;
 pub(crate) mod callback;
 pub(crate) mod change;
 pub(crate) mod client_registration;
+pub(crate) mod connect_session;
 pub(crate) mod connection;
 pub(crate) mod connection_health;
 pub(crate) mod credential_rotation;

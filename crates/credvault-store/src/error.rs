@@ -9,7 +9,7 @@ use credvault_crypto::SecretStoreError;
 use credvault_domain::{StateError, TenantId, ToolName, Version, Violations};
 use sea_orm::{DbErr, RuntimeErr, SqlErr, sqlx};
 
-pub use unaccepted::{AuthorizationError, ConfirmationError};
+pub use unaccepted::{AuthorizationError, ConfirmationError, ConnectSessionError};
 
 /// An error of the store, without secrets and statement values. Exhaustive on purpose: the code that answers callers
 /// must handle each of them.
@@ -80,6 +80,18 @@ pub enum Error {
     /// A consent's state is not accepted.
     #[error(transparent)]
     Authorization(#[from] AuthorizationError),
+    /// A session of the connect page is not accepted.
+    #[error(transparent)]
+    ConnectSession(#[from] ConnectSessionError),
+    /// As many connect pages of the tenant are open as may be.
+    #[error(
+        "5,000 connect pages of this tenant are open, the maximum; each ends by its lifetime, so try again after the retry \
+         delay, and ask for a shorter lifetime"
+    )]
+    TooManyConnectSessions {
+        /// Until some of them may have ended.
+        retry: Duration,
+    },
     /// As many consents are open as may be.
     #[error(
         "too many consents are open for this user or tenant; complete them, or wait as long as the retry delay says"

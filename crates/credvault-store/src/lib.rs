@@ -20,6 +20,7 @@ mod sealed;
 mod change;
 
 mod authorizations;
+mod connect_sessions;
 mod connections;
 mod credentials;
 
@@ -83,6 +84,9 @@ pub use backup::verify::{Verified, verify_backup};
 pub use backup::write::BackedUp;
 pub use change::feed::{ChangeKind, ChangeSubject, Feed, FeedPage, FeedPosition, FeedRow};
 pub use change::{RepeatKey, Write};
+pub use connect_sessions::ConnectSessions;
+pub use connect_sessions::found::ConnectSession;
+pub use connect_sessions::made::{MadeConnectSession, NewConnectSession, connect_session_name};
 pub use connection_key::ConnectionKey;
 pub use connections::due_tests::DueTest;
 pub use connections::import::Imported;
@@ -117,7 +121,7 @@ pub use erasures::content::ErasureContent;
 pub use erasures::record::{ErasedKey, ErasedStore, Erasure, ErasureState, SignedStatement};
 pub use erasures::request::RequestedErasure;
 pub use erasures::statement::ERASURE_STATEMENT;
-pub use error::{AuthorizationError, ConfirmationError, Error};
+pub use error::{AuthorizationError, ConfirmationError, ConnectSessionError, Error};
 pub use events::deliveries::attempt::Attempt;
 pub use events::deliveries::search::EventsDue;
 pub use events::deliveries::{ClaimedEvent, EndpointKey, EventDeliveries, EventDelivery, delivery_name};

@@ -14,7 +14,7 @@ use crate::events::deliveries::burial::bury_late;
 use crate::outcomes::{DAY_MICROS, OUTCOME_MEMORY_DAYS};
 use crate::{Error, Store};
 
-/// How long the state of a consent is known once its time is over.
+/// How long the state of a consent, or a connect session, is known once its time is over.
 const STATE_MEMORY: Duration = Duration::from_secs(3600);
 /// How long an unused budget of a tenant's rate is kept: longer than the clocks of replica and database may differ.
 const RATE_MEMORY: Duration = Duration::from_secs(3600);
@@ -60,7 +60,7 @@ impl Store {
     }
 
     /// What upkeep has to do, in the order of its tables.
-    fn due(&self) -> [Due; 15] {
+    fn due(&self) -> [Due; 16] {
         let now = self.now();
         let due = |kind, table, condition, before| Due { kind, table, condition, before };
         [
@@ -73,6 +73,12 @@ impl Store {
             due("changes", "changes", "time < {}", now.before(FEED_MEMORY).micros()),
             // For some time, a late state gets an error that says so.
             due("consents", "authorizations", "expire_time < {}", now.before(STATE_MEMORY).micros()),
+            due(
+                "connect_sessions",
+                "connect_sessions",
+                "expire_time < {}",
+                now.before(STATE_MEMORY).micros(),
+            ),
             due(
                 "outcomes",
                 "provider_outcomes",

@@ -22,6 +22,7 @@ use sea_orm::{
 
 use crate::change::feed::{ChangeKind, ChangeSubject};
 use crate::change::retrying;
+use crate::connect_sessions::end::end_all;
 use crate::database::erased::is_erased;
 use crate::database::transaction;
 use crate::entity::tenant::{Column, Entity, Model};
@@ -163,6 +164,10 @@ impl Tenants<'_> {
             }
             row.revision = Set(revision);
             row.update_time = Set(change.now.micros());
+            if state == TenantState::Suspended {
+                // Also for good: a tenant that is resumed has its customers open their pages anew.
+                end_all(&change.tx, scope.tenant(), None).await?;
+            }
             let updated = tenant(row.update(&change.tx).await?)?;
             let kind = match state {
                 TenantState::Active => ChangeKind::Resumed,

@@ -7,6 +7,7 @@ use credvault_operations::connections::{Deleted, ImportedBatch, Purged, Stopped}
 use credvault_operations::{Call, Context, connections, providers, rotations, tokens};
 use prost::Message as _;
 
+use super::connect::create_connect_session;
 use super::consents::{begin_authorization, complete_authorization};
 use super::frame::{Answer, rpcs};
 use super::requirements::check_requirements;
@@ -32,6 +33,7 @@ rpcs! {
     set_default_connection: SetDefaultConnectionRequest -> SetDefaultConnectionResponse,
     begin_authorization: BeginAuthorizationRequest -> BeginAuthorizationResponse,
     complete_authorization: CompleteAuthorizationRequest -> CompleteAuthorizationResponse,
+    create_connect_session: CreateConnectSessionRequest -> CreateConnectSessionResponse,
     refresh_connection: RefreshConnectionRequest -> RefreshConnectionResponse,
     test_connection: TestConnectionRequest -> TestConnectionResponse,
     rotate_credential: RotateCredentialRequest -> RotateCredentialResponse,

@@ -25,7 +25,9 @@ pub(crate) fn code(reason: Reason) -> Code {
     use Reason as R;
     match reason {
         R::ClientCertificateInvalid | R::TokenInvalid | R::TenantMissing => Code::Unauthenticated,
-        R::PolicyDenied | R::TenantMismatch | R::ReferenceDenied => Code::PermissionDenied,
+        R::PolicyDenied | R::TenantMismatch | R::SessionLimited | R::ReferenceDenied => {
+            Code::PermissionDenied
+        }
         R::TenantNotFound
         | R::ErasureNotFound
         | R::ConnectionNotFound

@@ -101,6 +101,11 @@ impl Page {
         Self { reloads: true, ..self }
     }
 
+    /// A page that the browser may not load again.
+    pub(super) fn once(self) -> Self {
+        Self { reloads: false, ..self }
+    }
+
     pub(super) fn telling(self, back: Option<ReturnPage>, outcome: &'static str) -> Self {
         Self { message: back.map(|back| Box::new(Message { back, outcome, result: None })), ..self }
     }
@@ -124,7 +129,7 @@ impl Page {
                 data-result=[message.map(Message::result)] {
                 @if let Some(tone) = self.tone { (mark(tone)) }
                 h1 { (self.title) }
-                p { (self.text) }
+                @if !self.text.is_empty() { p { (self.text) } }
                 @if let Some(content) = &self.content { (content) }
                 @if let Some(message) = message {
                     (message.onward(self.reason, &texts.consent))

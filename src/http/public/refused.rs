@@ -3,14 +3,14 @@
 
 use credvault_broker::ConsentError;
 use credvault_domain::Reason;
-use credvault_store::{AuthorizationError, Error};
+use credvault_store::{AuthorizationError, ConnectSessionError, Error};
 use http::StatusCode;
 
 use credvault_operations::Refusal;
 use credvault_operations::consents::browser::Refused;
 
 use super::page::Page;
-use crate::pages::parts::Tone;
+use crate::pages::parts::{Tone, Weight, actions, link_to_window};
 use crate::pages::texts::{RefusedTexts, Said};
 
 /// The page of a refusal, with what the page that waits learns of it.
@@ -21,9 +21,11 @@ pub(super) fn page_of(refused: Refused, texts: &RefusedTexts) -> Page {
     page_of_refusal(&refusal, texts).recorded_as(trace).telling(waiting.map(|page| *page), outcome)
 }
 
-fn page_of_refusal(refusal: &Refusal, texts: &RefusedTexts) -> Page {
+/// The page of a refusal that no other page learns of.
+pub(super) fn page_of_refusal(refusal: &Refusal, texts: &RefusedTexts) -> Page {
     let page = match refusal {
         Refusal::Store(Error::Authorization(error)) => of_state(*error, texts),
+        Refusal::Store(Error::ConnectSession(error)) => of_session(*error, texts),
         Refusal::Store(Error::ConnectionNotFound) => of_state(AuthorizationError::Unknown, texts),
         Refusal::Consent(error) => of_consent(error, texts),
         Refusal::Invalid(_) => bad(StatusCode::BAD_REQUEST, "invalid_answer", &texts.invalid_answer),
@@ -42,6 +44,7 @@ fn page_of_refusal(refusal: &Refusal, texts: &RefusedTexts) -> Page {
         | Refusal::Deadline => unavailable(texts),
         Refusal::Internal => broken(texts),
         Refusal::Store(_)
+        | Refusal::Session(_)
         | Refusal::Settings(_)
         | Refusal::Unreadable(_)
         | Refusal::ProviderUnknown
@@ -68,6 +71,18 @@ fn of_state(error: AuthorizationError, texts: &RefusedTexts) -> Page {
         A::Foreign => (StatusCode::FORBIDDEN, "foreign", &texts.foreign),
         A::OtherWay => (StatusCode::FORBIDDEN, "other_way", &texts.other_way),
         A::Unknown => (StatusCode::BAD_REQUEST, "unknown", &texts.unknown),
+    };
+    bad(status, kind, said)
+}
+
+/// The page of a connect page that does not open, or of a request that is not its own.
+fn of_session(error: ConnectSessionError, texts: &RefusedTexts) -> Page {
+    use ConnectSessionError as C;
+    let (status, kind, said) = match error {
+        C::Unknown => (StatusCode::NOT_FOUND, "no_session", &texts.no_session),
+        C::Expired => (StatusCode::BAD_REQUEST, "late_session", &texts.late_session),
+        C::Foreign => (StatusCode::FORBIDDEN, "foreign_session", &texts.foreign_session),
+        C::Forged => (StatusCode::FORBIDDEN, "forged", &texts.forged),
     };
     bad(status, kind, said)
 }
@@ -109,6 +124,15 @@ pub(super) fn unreadable(texts: &RefusedTexts) -> Page {
 
 pub(super) fn broken(texts: &RefusedTexts) -> Page {
     bad(StatusCode::INTERNAL_SERVER_ERROR, "broken", &texts.broken).because(Reason::Internal)
+}
+
+/// The page of a browser that keeps no cookie. In a frame, a window of its own may help: `url` is what it opens.
+pub(super) fn no_cookies(texts: &RefusedTexts, url: Option<&str>) -> Page {
+    let page = bad(StatusCode::BAD_REQUEST, "no_cookies", &texts.no_cookies).because(Reason::StateForeign);
+    match url {
+        Some(url) => page.asking(actions(&[link_to_window(url, Weight::Primary, &texts.open_window)])),
+        None => page,
+    }
 }
 
 pub(super) fn not_found(texts: &RefusedTexts) -> Page {

@@ -20,6 +20,7 @@ fn every_part_escapes_its_text() {
         facts(&[(EVIL, EVIL)]),
         post(EVIL, &[(EVIL, EVIL)], Weight::Primary, EVIL),
         link(EVIL, Weight::Secondary, EVIL),
+        link_to_window(EVIL, Weight::Secondary, EVIL),
         actions(&[markup(EVIL)]),
         disclosure(EVIL, &markup(EVIL)),
         confirmation(EVIL, EVIL, &post(EVIL, &[], Weight::Danger, EVIL)),

@@ -84,3 +84,19 @@ async fn a_webhook_is_verified_from_files() {
     assert!(verify(0, "headers.txt").contains("repeated"));
     assert!(verify(2, "broken.txt").contains("line 1"));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_of_the_connect_page_is_made_for_one_user() {
+    let connected = VaultBuilder::sqlite().start_with_provider(STRICT).await;
+    let shell = Shell::of(&connected.vault).await;
+    let page = ["connections", "connect-page", "--user", "u1", "--provider", "simulator", "--action", "add"];
+    let printed = shell.app(0, &[&page[..], &["--minutes", "5"]].concat());
+    assert!(printed.contains("http://localhost:7480/connect/open/"), "{printed}");
+    let made = shell.json("app", &page);
+    assert!(made["url"].is_string() && made["sessionId"].is_string(), "{made}");
+    assert_eq!(connected.vault.count("connect_sessions WHERE user_id = 'u1'").await, 2);
+    // The page is some user's, so one has to be named; and it is over after half an hour.
+    let without = shell.app(5, &["connections", "connect-page"]);
+    assert!(without.contains("x-user-id"), "{without}");
+    shell.app(2, &[&page[..], &["--minutes", "31"]].concat());
+}

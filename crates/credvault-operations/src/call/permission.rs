@@ -14,7 +14,12 @@ use crate::Refusal;
 impl Call {
     /// Finds out which namespace the caller works in.
     pub(crate) fn find_scope(&mut self) -> Result<Arc<TenantScope>, Refusal> {
-        let scope = Arc::new(self.context.identity.scope(&self.caller)?);
+        let identity = &self.context.identity;
+        let scope = match self.origin {
+            Origin::Page(..) => identity.personal_scope(&self.caller)?,
+            Origin::Service | Origin::Browser(_) | Origin::Vault => identity.scope(&self.caller)?,
+        };
+        let scope = Arc::new(scope);
         self.scope = Some(Arc::clone(&scope));
         Ok(scope)
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use credvault_crypto::Opened;
 use credvault_domain::{Action, AuditEvent, ConnectionId, Permit, RequestId, TenantId, TenantSource, chain};
-use credvault_store::{Error as StoreError, Recorded, RepeatKey, Write};
+use credvault_store::{Error as StoreError, Recorded, RepeatKey, Write, connect_session_name};
 
 use super::{Call, Context, Origin};
 use crate::{Class, Parsed, Refusal};
@@ -63,7 +63,12 @@ impl Call {
         let (tenant_source, source_address) = match self.origin {
             Origin::Service => (caller.tenant_source(), Some(caller.source_address)),
             Origin::Browser(address) => (TenantSource::State, Some(address)),
+            Origin::Page(address, _) => (TenantSource::Session, Some(address)),
             Origin::Vault => (TenantSource::None, None),
+        };
+        let session = match self.origin {
+            Origin::Page(_, session) => Some(connect_session_name(session)),
+            Origin::Service | Origin::Browser(_) | Origin::Vault => None,
         };
         AuditEvent {
             service: Some(caller.service.clone()),
@@ -74,7 +79,7 @@ impl Call {
             provider: subject.provider,
             version: subject.version,
             purpose: subject.purpose,
-            changed: subject.changed,
+            changed: session.into_iter().chain(subject.changed).collect(),
             released: subject.released,
             trace: self.trace,
             source_address,
@@ -138,7 +143,8 @@ pub async fn record_refusal(context: &Context, event: AuditEvent, refusal: &Refu
     note_refusal(event.action, refusal);
     let (action, reason) = (event.action.as_str(), refusal.reason().as_str());
     // A browser acts in the name of a service, and must not use up that service's share.
-    let payer = event.service.as_ref().filter(|_| event.tenant_source != TenantSource::State);
+    let of_browser = matches!(event.tenant_source, TenantSource::State | TenantSource::Session);
+    let payer = event.service.as_ref().filter(|_| !of_browser);
     // The log has just failed to take the record of this call: to wait for it again would cost the caller a second time-out.
     let no_log = matches!(refusal, Refusal::Store(StoreError::AuditUnavailable));
     if no_log || !context.limits.records_refusal(payer) {

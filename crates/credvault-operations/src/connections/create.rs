@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use credvault_catalog::{Mode, Provider};
-use credvault_domain::{AccountName, AuthMode, Config, Connection, Labels, Owner, ProviderId, Violations};
+use credvault_domain::{
+    AccountName, AuthMode, Config, Connection, Labels, LimitKind, Owner, ProviderId, Violations,
+};
 use credvault_identity::Facts;
 use credvault_store::{NewConnection, NewCredential, Recorded, RotationPlan};
 use serde_json::{Map, Value};
 
 use crate::call::Subject;
-use crate::credentials::{GivenCredential, accepted_config, new_credential};
+use crate::credentials::{GivenCredential, accepted_config, new_credential, try_out};
 use crate::{Call, Context, Parsed, Refusal, Repeat};
 
 /// A connection to be created.
@@ -35,6 +37,8 @@ pub struct Create {
     pub rotation_period: Parsed<Option<Duration>>,
     /// Its first credential, if there is one.
     pub credential: Option<GivenCredential>,
+    /// Whether the provider is asked first whether it accepts the credential, if it can be asked.
+    pub verify: bool,
     /// Whether fetches are served.
     pub enabled: bool,
 }
@@ -51,10 +55,15 @@ pub async fn create(call: &mut Call, mut create: Create) -> Result<Recorded<Conn
     let facts = Facts { provider: Some(&create.provider), owner: Some(&owner), purpose: None };
     let permit = call.permit(&scope, facts)?;
     let write = call.write(&permit, std::mem::replace(&mut create.repeat, Ok(None)))?;
+    let verify = create.verify;
     let (mut new, credential) = checked(&call.context, owner, create)?;
-    if credential.is_some() {
+    if let Some(credential) = &credential {
         let mode = call.context.mode(&new.provider, &new.auth_mode)?;
         new.config = call.context.broker.discovered(mode, &new.config).await?;
+        if verify && mode.test.is_some() {
+            call.count_everywhere(&scope, LimitKind::TestsPerMinute).await?;
+            try_out(&call.context, &scope, &new.provider, (mode, &new.config), credential).await?;
+        }
     }
     let connections = call.context.store.connections();
     Ok(connections.create(&scope, &new, credential.as_ref(), &write).await?)
@@ -104,7 +113,7 @@ pub(super) fn rotation_plan(period: Duration, mode: &Mode, config: &Config) -> R
 }
 
 /// The auth mode that a request names, or the provider's only one.
-fn chosen_mode<'a>(provider: &'a Provider, name: &str) -> Parsed<(AuthMode, &'a Mode)> {
+pub(crate) fn chosen_mode<'a>(provider: &'a Provider, name: &str) -> Parsed<(AuthMode, &'a Mode)> {
     let named = AuthMode::parse(name).ok();
     let chosen = if name.is_empty() { provider.only_mode() } else { named.as_ref() };
     chosen.and_then(|name| Some((name.clone(), provider.mode(name)?))).ok_or_else(|| {

@@ -41,12 +41,21 @@ pub struct Update {
 impl Update {
     /// A change of whether fetches are served, and of nothing else.
     pub(crate) fn enabling(connection: ConnectionId, enabled: bool) -> Self {
+        Self { enabled: Some(enabled), ..Self::nothing(connection) }
+    }
+
+    /// A change of the name, and of nothing else.
+    pub(crate) fn renaming(connection: ConnectionId, name: Parsed<AccountName>) -> Self {
+        Self { account_name: Some(name), ..Self::nothing(connection) }
+    }
+
+    fn nothing(connection: ConnectionId) -> Self {
         Self {
             connection,
             etag: None,
             repeat: Ok(None),
             account_name: None,
-            enabled: Some(enabled),
+            enabled: None,
             config: None,
             labels: None,
             external_account_id: None,

@@ -9,13 +9,13 @@ use crate::Parsed;
 const MAX_URL_BYTES: usize = 2048;
 
 /// The page that learns of the return, and where the browser goes where no page can be told.
-pub(super) struct WayBack {
-    pub(super) origin: Option<String>,
-    pub(super) url: Option<String>,
+pub(crate) struct WayBack {
+    pub(crate) origin: Option<String>,
+    pub(crate) url: Option<String>,
 }
 
 /// Checks that origin and URL are of the `known` origins, those that are configured, and of the same.
-pub(super) fn way_back(origin: String, url: &str, known: &[String]) -> Parsed<WayBack> {
+pub(crate) fn way_back((origin, url): (String, &str), known: &[String]) -> Parsed<WayBack> {
     const RULE: &str = "must be exactly one of the origins in public.origins; an operator can add it there";
     if !origin.is_empty() && !known.contains(&origin) {
         return Err(Violations::of("return_origin", RULE));

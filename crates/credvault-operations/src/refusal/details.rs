@@ -96,7 +96,9 @@ impl Refusal {
             ) => Some(*retry),
             Self::Rotation(error) => error.retry().filter(|_| self.class() != Class::Refused),
             Self::Store(
-                StoreError::TooManyAuthorizations { retry } | StoreError::TooManyStarts { retry },
+                StoreError::TooManyAuthorizations { retry }
+                | StoreError::TooManyConnectSessions { retry }
+                | StoreError::TooManyStarts { retry },
             ) => Some(*retry),
             // No time helps: the caller has to make room, or to begin a consent anew, for its state is used up.
             Self::Store(
@@ -120,6 +122,9 @@ impl Refusal {
         match (self.limit(), self) {
             (Some((limit, of, _)), _) => format!("{} of the {}", limit.noun(), of.as_str()),
             (None, Self::Store(StoreError::TooManyServiceConfigs)) => "services of the owner".to_owned(),
+            (None, Self::Store(StoreError::TooManyConnectSessions { .. })) => {
+                "connect pages of the tenant".to_owned()
+            }
             (None, Self::Store(StoreError::TooManyTools)) => "tools of the platform".to_owned(),
             (None, Self::Store(StoreError::TooManySyncResources)) => {
                 "synchronised resources of the connection".to_owned()

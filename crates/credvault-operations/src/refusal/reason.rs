@@ -5,7 +5,7 @@ use credvault_broker::{ConsentError, RefreshError, TestError};
 use credvault_crypto::SecretStoreError;
 use credvault_domain::AuditOutcome;
 use credvault_identity as identity;
-use credvault_store::{AuthorizationError, ConfirmationError, Error as StoreError};
+use credvault_store::{AuthorizationError, ConfirmationError, ConnectSessionError, Error as StoreError};
 
 use super::{Reason, Refusal};
 
@@ -34,6 +34,7 @@ impl Class {
             | R::TenantMissing
             | R::PolicyDenied
             | R::TenantMismatch
+            | R::SessionLimited
             | R::ReferenceDenied => Self::Denied,
             R::TenantNotFound
             | R::ErasureNotFound
@@ -96,6 +97,7 @@ impl Refusal {
             // Failures of the database were taken out by `From`.
             Self::Rotation(error) => error.reason().unwrap_or(Reason::StoreUnavailable),
             Self::AppSecret(_) | Self::Source(_) => Reason::PolicyDenied,
+            Self::Session(_) => Reason::SessionLimited,
             Self::Incomplete(missing) if missing.is_secret() => Reason::ReauthorizationRequired,
             Self::Incomplete(_) | Self::Settings(_) => Reason::StateInvalid,
             Self::Invalid(_) | Self::Unreadable(_) => Reason::FieldsInvalid,
@@ -119,6 +121,8 @@ impl Refusal {
         use ConsentError as C;
         if let Self::Store(StoreError::Authorization(error)) = self {
             of_state(*error)
+        } else if let Self::Store(StoreError::ConnectSession(error)) = self {
+            of_session(*error)
         } else if matches!(self, Self::Consent(C::Denied)) {
             Reason::ConsentDenied
         } else if matches!(self, Self::Consent(C::NotGranted | C::CodeRefused | C::NotDelivered)) {
@@ -177,6 +181,7 @@ fn of_store(error: &StoreError) -> Reason {
         | StoreError::RootKeyWasLeft
         | StoreError::StateMachine(_)
         | StoreError::Authorization(_)
+        | StoreError::ConnectSession(_)
         | StoreError::OtherAccount => Reason::StateInvalid,
         StoreError::EventEndpointNotFound => Reason::EventEndpointNotFound,
         StoreError::EventDeliveryNotFound => Reason::EventDeliveryNotFound,
@@ -186,6 +191,7 @@ fn of_store(error: &StoreError) -> Reason {
             Reason::RateLimited
         }
         StoreError::TooManyAuthorizations { .. }
+        | StoreError::TooManyConnectSessions { .. }
         | StoreError::TooManyEventEndpoints
         | StoreError::TooManyServiceConfigs
         | StoreError::TooManyTools
@@ -234,6 +240,14 @@ fn of_confirmation(error: ConfirmationError) -> Reason {
         | ConfirmationError::Foreign
         | ConfirmationError::Changed
         | ConfirmationError::Used => Reason::ConfirmationInvalid,
+    }
+}
+
+fn of_session(error: ConnectSessionError) -> Reason {
+    match error {
+        ConnectSessionError::Unknown => Reason::StateInvalid,
+        ConnectSessionError::Expired => Reason::StateExpired,
+        ConnectSessionError::Foreign | ConnectSessionError::Forged => Reason::StateForeign,
     }
 }
 

@@ -53,6 +53,10 @@ pub const LEFT_OUT_TABLES: &[(&str, &str)] = &[
         "it is ordered by this server's transactions, and its readers begin anew with another database",
     ),
     ("authorizations", "a consent in progress lives for ten minutes, in the browser of one person"),
+    (
+        "connect_sessions",
+        "a session of the connect page lives for half an hour, in the browser of one person",
+    ),
     ("delivered_keys", "it belongs to a consent in progress"),
     ("callbacks", "it belongs to a consent in progress"),
     ("erasure_requests", "a request that is not confirmed lives for ten minutes"),

@@ -26,6 +26,8 @@ pub struct ConnectionFilter {
     pub owner: Option<Owner>,
     /// Only connections at this provider.
     pub provider: Option<ProviderId>,
+    /// Only connections at one of these providers; none means any.
+    pub providers: Vec<ProviderId>,
     /// Only connections with this account name.
     pub account_name: Option<AccountName>,
     /// Only connections in this state.
@@ -131,8 +133,10 @@ fn condition(scope: &TenantScope, filter: &ConnectionFilter, now: Timestamp) -> 
         Column::CreateTime.lt(time.micros()).and(unused)
     };
     let ids: Vec<_> = filter.ids.iter().map(|id| id.as_uuid()).collect();
+    let providers: Vec<_> = filter.providers.iter().map(ProviderId::as_str).collect();
     visible(scope)
         .add_option(owner)
+        .add_option((!providers.is_empty()).then(|| Column::Provider.is_in(providers)))
         .add_option(filter.provider.as_ref().map(|provider| Column::Provider.eq(provider.as_str())))
         .add_option(filter.account_name.as_ref().map(|name| Column::AccountName.eq(name.as_str())))
         .add_option(filter.auth_mode.as_ref().map(|mode| Column::AuthMode.eq(mode.as_str())))

@@ -41,13 +41,14 @@ enum Step {
 }
 
 /// All steps. An endpoint's deliveries may be many, so they go before it.
-const STEPS: [Step; 22] = [
+const STEPS: [Step; 23] = [
     Step::Connections,
     Step::Apps,
     Step::ServiceConfigs,
     Step::Rows("event_deliveries"),
     Step::Rows("event_endpoints"),
     Step::PlatformEvents,
+    Step::Rows("connect_sessions"),
     Step::Rows("client_registrations"),
     Step::Rows("app_webhook_replays"),
     Step::Rows("rotations"),

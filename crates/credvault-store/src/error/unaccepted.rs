@@ -1,4 +1,4 @@
-//! Why the token or the state that a caller brings back is not accepted.
+//! Why the token, the state or the session that a caller brings back is not accepted.
 
 /// Why a confirmation token is not accepted. Nothing was changed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -62,4 +62,25 @@ pub enum AuthorizationError {
          `parameters` if a callback of your own received it"
     )]
     OtherWay,
+}
+
+/// Why a session of the connect page is not accepted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum ConnectSessionError {
+    /// There is no such session, or it has ended.
+    #[error(
+        "the page has ended, or its address is not one that the vault gave; open it again from the application"
+    )]
+    Unknown,
+    /// Its time is over.
+    #[error("the time of the page is over; open it again from the application")]
+    Expired,
+    /// Another browser has opened it.
+    #[error(
+        "the page was opened in another browser, and works only there; open it again from the application"
+    )]
+    Foreign,
+    /// What was sent does not come from the page.
+    #[error("the request does not come from this page, or the page is an older one; load it again")]
+    Forged,
 }

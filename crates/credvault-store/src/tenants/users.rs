@@ -10,6 +10,7 @@ use sea_orm::{
 };
 
 use crate::change::retrying;
+use crate::connect_sessions::end::end_all;
 use crate::connections::purge::Purging;
 use crate::database::pieces::execute;
 use crate::entity::connection::{Column, Entity};
@@ -136,6 +137,7 @@ impl Users<'_> {
             if change.prior().is_none() {
                 mark(&change.tx, scope.tenant(), user, change.now.micros(), revoke.is_some()).await?;
                 erasure::mark(&change.tx, scope.tenant(), user, change.now).await?;
+                end_all(&change.tx, scope.tenant(), Some(user)).await?;
                 let forget = "DELETE FROM platform_dependants WHERE tenant_id = $1 AND user_id = $2";
                 execute(&change.tx, forget, [scope.tenant().as_str().into(), user.as_str().into()]).await?;
             }

@@ -59,12 +59,17 @@ async fn tenant_with_rows(fixture: &Fixture, id: &str) -> (TenantScope, Connecti
     store.refreshes().store(&claim, &refreshed(&claim, "CANARY"), &record(&key)).await.unwrap();
     store.apps().put(&tenant, &app(), &write(&tenant, Action::PutOAuthApp)).await.unwrap().into_inner();
     let config = fixture.id(connection);
+    let hash = if fixture.postgres.is_some() { "decode(repeat('00', 32), 'hex')" } else { "zeroblob(32)" };
     for sql in [
         format!("INSERT INTO service_configs VALUES ('{id}', {config}, 'u1', 'report', TRUE, 1, 0, 0)"),
         format!(
             "INSERT INTO service_mappings VALUES ('{id}', {config}, 'default', {config}, 'generic', '{{}}')"
         ),
         format!("INSERT INTO user_sightings VALUES ('{id}', 'u2', 0, 0)"),
+        format!(
+            "INSERT INTO connect_sessions VALUES ('{id}', {config}, {hash}, NULL, 's', 'u1', 'header', '127.0.0.1', '{{}}', 1,
+             {hash}, 0, 4000000000000000, NULL)"
+        ),
         format!("INSERT INTO provider_outcomes VALUES ('{id}', 0, 'generic', 'TEST_WORKS', 1)"),
         format!(
             "INSERT INTO usage_users VALUES ('{id}', 'u1', 1, 'generic', '', 's', TRUE, 0, 0, 0, 0, 1, 0)"

@@ -8,6 +8,7 @@ mod altered;
 mod authorizations;
 mod backup;
 mod changes;
+mod connect_sessions;
 mod credential_rotations;
 mod credentials;
 mod delivered_keys;

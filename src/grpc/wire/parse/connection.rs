@@ -26,6 +26,7 @@ pub(crate) fn create_connection(request: v1::CreateConnectionRequest) -> Result<
         external_account_id: external_account_id("external_account_id", request.external_account_id),
         rotation_period: rotation_period("rotation_period", request.rotation_period),
         credential: request.credential.map(given_credential),
+        verify: false,
         enabled: !request.disabled,
     })
 }

@@ -50,6 +50,7 @@ pub(crate) fn connection_selection(
     let filter = ConnectionFilter {
         owner,
         provider: violations.collect(provider).flatten(),
+        providers: Vec::new(),
         account_name: violations.collect(account_name).flatten(),
         auth_mode: violations.collect(auth_mode).flatten(),
         state: violations.collect(connection_state(state)).flatten(),

@@ -183,6 +183,10 @@ async fn rows_of_what_is_outside(fixture: &Fixture, tenant: &str) {
     for sql in [
         format!("INSERT INTO provider_signals VALUES ('{tenant}', 'generic', 0, 0, NULL, 0)"),
         format!(
+            "INSERT INTO connect_sessions VALUES ('{tenant}', gen_random_uuid(), decode(repeat('00', 32), 'hex'), NULL, 's', 'u9',
+             'header', '127.0.0.1', '{{}}', 1, decode(repeat('00', 32), 'hex'), 0, 1, NULL)"
+        ),
+        format!(
             "INSERT INTO external_payloads VALUES
              ('{tenant}', gen_random_uuid(), gen_random_uuid(), 'eu', 'x', 0, NULL)"
         ),
@@ -246,6 +250,7 @@ async fn background_work_crosses_tenants_to_read_only_and_only_where_nothing_is_
             "changes",
             "refreshes",
             "authorizations",
+            "connect_sessions",
             "webhook_replays",
             "app_webhook_replays",
             "event_deliveries",

@@ -1,0 +1,126 @@
+//! The connections that a page shows: the user's own and those that all users of the tenant share.
+
+use std::sync::Arc;
+
+use credvault_domain::{
+    Action, ConnectAction, ConnectionId, ConnectionState, HealthState, Owner, ProviderId, Timestamp,
+};
+use credvault_store::{ConnectionFilter, Listed};
+
+use super::reach::Rights;
+use super::visit::Visit;
+use crate::connections::{self, Described};
+use crate::{Context, Paging, Refusal};
+
+/// How many connections a page shows at once.
+const PAGE_ITEMS: i32 = 100;
+
+/// A part of the connections, oldest first.
+#[derive(Debug)]
+pub struct Listing {
+    /// The connections in this part.
+    pub connections: Vec<ListedConnection>,
+    /// What gives the next part; empty if there is none.
+    pub next_page_token: String,
+}
+
+/// A connection as its owner sees it.
+#[derive(Debug)]
+pub struct ListedConnection {
+    /// The connection's id in the vault.
+    pub id: ConnectionId,
+    /// The provider's id in the catalog.
+    pub provider: ProviderId,
+    /// The name that people know the provider by.
+    pub provider_name: String,
+    /// The name that the person or the application gave the account.
+    pub account_name: String,
+    /// The account's id at the provider, if that is known.
+    pub account_id: Option<String>,
+    /// Whether all users of the tenant share it.
+    pub shared: bool,
+    /// Whether it is used where no account is named.
+    pub default: bool,
+    /// Whether the application has switched it off.
+    pub disabled: bool,
+    /// The state of its credential.
+    pub state: ConnectionState,
+    /// How it is, in one word.
+    pub health: HealthState,
+    /// What is the matter and what to do, in the words of the account's owner; `None` if nothing is.
+    pub text: Option<String>,
+    /// The reason of the state ERROR, as errors name it.
+    pub reason: Option<String>,
+    /// Whether reconnecting means that the provider asks for consent.
+    pub by_consent: bool,
+    /// Whether reconnecting can mean that the person fills in a form.
+    pub by_values: bool,
+    /// When the provider last accepted its credential in a test.
+    pub last_verified: Option<Timestamp>,
+    /// What the person may do with it.
+    pub actions: Vec<ConnectAction>,
+}
+
+impl Visit {
+    /// The connections that the page shows, from `page_token` on; empty for the first part.
+    ///
+    /// # Errors
+    /// As for ListConnections.
+    pub async fn connections(&self, page_token: String) -> Result<Listing, Refusal> {
+        let session = Arc::clone(&self.session);
+        self.run(Action::ListConnections, move |call| {
+            Box::pin(async move {
+                let terms = &session.terms;
+                let filter = ConnectionFilter {
+                    // A policy about one provider permits the list of that one.
+                    provider: (terms.providers.len() == 1)
+                        .then(|| terms.providers.first().cloned())
+                        .flatten(),
+                    providers: terms.providers.clone(),
+                    ..ConnectionFilter::default()
+                };
+                let paging = Paging::new(PAGE_ITEMS, page_token, Vec::new());
+                let listed = connections::list(call, (filter, None), paging).await?;
+                let (scope, context) = (call.scope()?, Arc::clone(&call.context));
+                let mut rights = Rights::new(call, &scope, terms);
+                Ok(listed.map(|Listed { items, next_page_token }| Listing {
+                    connections: items.into_iter().map(|item| shown(&context, item, &mut rights)).collect(),
+                    next_page_token,
+                }))
+            })
+        })
+        .await
+    }
+}
+
+fn shown(context: &Context, described: Described, rights: &mut Rights<'_>) -> ListedConnection {
+    let Described { connection, health, .. } = described;
+    let mode = context.mode(&connection.provider, &connection.auth_mode).ok();
+    let actions = rights.of(&connection, mode);
+    let error = health.last_error.map(|(_, words)| words.customer);
+    ListedConnection {
+        id: connection.id,
+        provider_name: provider_name(context, &connection.provider),
+        account_name: connection.account_name.to_string(),
+        account_id: connection.confirmed_account_id.or(connection.external_account_id),
+        shared: connection.owner == Owner::Tenant,
+        default: connection.default,
+        disabled: !connection.enabled,
+        state: connection.state,
+        health: health.state,
+        text: error
+            .filter(|_| health.state == HealthState::Error)
+            .or_else(|| health.words.map(|words| words.customer)),
+        reason: connection.error.map(|error| error.reason),
+        by_consent: mode.is_some_and(|mode| mode.asks_consent()),
+        by_values: mode.is_some_and(|mode| mode.takes_values()),
+        last_verified: connection.last_verified_time,
+        actions,
+        provider: connection.provider,
+    }
+}
+
+/// The name that people know a provider by; its id if the catalog does not have it any more.
+pub(super) fn provider_name(context: &Context, id: &ProviderId) -> String {
+    context.catalog.get(id).map_or(id.as_str(), |provider| provider.display_name.as_str()).to_owned()
+}

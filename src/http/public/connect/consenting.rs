@@ -1,0 +1,120 @@
+//! Consents of a connect page: the way to the provider, and back. The provider's page needs a window of its own, or the place of
+//! this one; it never comes into a frame.
+//!
+//! A window without the page's cookie, as one that an embedded page has opened, hands the result to the page that opened it,
+//! if that is one of the vault's own. Where the provider has cut the window off, the result is of no use to it, and it says so.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Path, RawQuery, State};
+use axum::response::Response;
+use credvault_operations::Refusal;
+use credvault_operations::connect::{Begun, ConsentWay, session_of};
+use credvault_operations::consents::browser::{Parameters, ReturnPage, Returned};
+use http::StatusCode;
+use maud::html;
+use secrecy::{ExposeSecret as _, SecretString};
+
+use super::desk::{Answer, Guest, change, look};
+use super::notice::{self, Done, Notice};
+use crate::http::public::consent;
+use crate::http::public::page::Page;
+use crate::http::public::port::{Port, parameters};
+use crate::http::public::site::Visitor;
+use crate::pages::parts::{Tone, Weight, link, link_to_window};
+use crate::pages::texts::{Said, fill};
+
+/// The way to the provider that a form asks for. Only a script can open a window and wait for it.
+pub(super) fn way(fields: &Parameters) -> ConsentWay {
+    if fields.get("way").is_some_and(|way| way == "window") { ConsentWay::Window } else { ConsentWay::Page }
+}
+
+/// The page from which a person continues to the provider. It is no redirect: after a form, the content security policy permits
+/// none to another site.
+pub(super) fn onward(guest: &Guest, begun: &Begun, provider: &str, way: ConsentWay) -> Page {
+    let texts = &guest.texts().onward;
+    let filling = |text: &str| fill(text, &[("provider", provider)]);
+    let url = format!("{}&lang={}", begun.url.expose_secret(), guest.language.tag);
+    let (text, button) = match way {
+        ConsentWay::Page => (&texts.page, link(&url, Weight::Primary, &filling(&texts.link))),
+        ConsentWay::Window => (&texts.window, link_to_window(&url, Weight::Primary, &filling(&texts.link))),
+    };
+    let said = Said { title: filling(&texts.title), text: filling(text) };
+    let content = html! {
+        div class="actions" id="follow" { (button) (link(&guest.path(""), Weight::Secondary, &guest.texts().back)) }
+    };
+    guest.page(StatusCode::OK, "onward", &said, &content).in_tone(Tone::Neutral)
+}
+
+/// Completes a consent with the result that a window has handed to its page.
+pub(super) async fn complete(
+    State(port): State<Arc<Port>>,
+    Path(session): Path<String>,
+    visitor: Visitor,
+    body: Body,
+) -> Response {
+    change(port, session, visitor, body, |guest, changes, mut fields| async move {
+        let result = SecretString::from(fields.remove("result").unwrap_or_default());
+        let connection = changes.visit().complete(result).await?;
+        Ok(Answer::To(notice::address(&guest, "", Notice { done: Done::Connected, connection })))
+    })
+    .await
+}
+
+/// What a window shows whose consent is complete, for the page that opened it; without such a page it becomes the list.
+pub(super) async fn window(
+    State(port): State<Arc<Port>>,
+    Path(session): Path<String>,
+    RawQuery(query): RawQuery,
+    visitor: Visitor,
+) -> Response {
+    let known = match session.parse() {
+        Ok(id) => port.visits.is_open_in(id, &visitor.guest).await,
+        Err(_) => false,
+    };
+    if !known {
+        let said = &visitor.language.texts.connect.cut;
+        return port.show(&Page::said(StatusCode::OK, "cut", said).in_tone(Tone::Bad), &visitor);
+    }
+    let query = parameters(query.as_deref().unwrap_or_default());
+    look(port, session, visitor, move |guest| async move {
+        let Some(told) = notice::read(&guest, &query) else { return Ok(Answer::To(guest.path(""))) };
+        let url = format!("{}{}", guest.origin, notice::address(&guest, "", told));
+        let back = ReturnPage { origin: guest.origin.clone(), url };
+        let page = Page::said(StatusCode::OK, "window", &guest.texts().window).in_tone(Tone::Good);
+        Ok(Answer::page(page.telling(Some(back), "connected")))
+    })
+    .await
+}
+
+/// Continues a consent that has come back, if a connect page began it.
+///
+/// # Errors
+/// What was found itself, if it is of another page, or of none.
+pub(in crate::http::public) async fn come_back(
+    port: &Arc<Port>,
+    visitor: &Visitor,
+    found: Returned,
+) -> Result<Response, Box<Returned>> {
+    let Returned::ToPage { provider, page, result } = found else { return Err(Box::new(found)) };
+    let Some((id, way)) = session_of(&page.url, port.site.origin()) else {
+        return Err(Box::new(Returned::ToPage { provider, page, result }));
+    };
+    if way == ConsentWay::Window && !port.visits.is_open_in(id, &visitor.guest).await {
+        let texts = &visitor.language.texts.consent;
+        let page = consent::returned(Returned::ToPage { provider, page, result }, texts);
+        return Ok(port.show(&page, visitor));
+    }
+    Ok(look(Arc::clone(port), id.to_string(), visitor.clone(), move |guest| completed(guest, way, result))
+        .await)
+}
+
+async fn completed(guest: Guest, way: ConsentWay, result: SecretString) -> Result<Answer, Refusal> {
+    let connection = guest.visit.complete(result).await?;
+    let rest = match way {
+        ConsentWay::Window => "/window",
+        ConsentWay::Page => "",
+    };
+    Ok(Answer::To(notice::address(&guest, rest, Notice { done: Done::Connected, connection })))
+}

@@ -1,0 +1,206 @@
+//! How a request of a connect page is let in and answered: with the page's own headers, in the session's language, and with what
+//! its script needs to know.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::response::Response;
+use credvault_domain::ConnectionId;
+use credvault_operations::Refusal;
+use credvault_operations::connect::{Changes, Visit, page_path};
+use credvault_operations::consents::browser::Parameters;
+use credvault_store::Error as StoreError;
+use http::StatusCode;
+use maud::{Markup, html};
+use secrecy::ExposeSecret as _;
+
+use super::failed;
+use crate::http::public::page::Page;
+use crate::http::public::port::{Port, form, see_other};
+use crate::http::public::refused;
+use crate::http::public::site::Visitor;
+use crate::pages::parts::{Weight, link};
+use crate::pages::texts::{ConnectTexts, Said};
+use crate::pages::{Design, Language};
+
+/// A browser on a connect page that it has opened.
+#[derive(Clone)]
+pub(super) struct Guest {
+    pub(super) visit: Visit,
+    pub(super) language: Arc<Language>,
+    pub(super) design: Arc<Design>,
+    /// How browsers reach the vault, as an origin.
+    pub(super) origin: String,
+    framed: bool,
+}
+
+/// What the application's page learns when a page is shown.
+#[derive(Clone, Copy)]
+pub(super) struct Event<'a> {
+    pub(super) name: &'static str,
+    pub(super) connection: &'a str,
+    pub(super) provider: &'a str,
+}
+
+/// What a browser gets.
+pub(super) enum Answer {
+    /// A page to show.
+    Page(Box<Page>),
+    /// Another page of the vault's own, at this path, which can be loaded again.
+    To(String),
+}
+
+impl Answer {
+    pub(super) fn page(page: Page) -> Self {
+        Self::Page(Box::new(page))
+    }
+}
+
+/// An answer with all that it takes to send it.
+struct Served {
+    answer: Answer,
+    visitor: Visitor,
+    embedder: Option<String>,
+}
+
+/// Serves a request that only looks.
+pub(super) async fn look<F, W>(port: Arc<Port>, id: String, visitor: Visitor, work: F) -> Response
+where
+    F: FnOnce(Guest) -> W + Send + 'static,
+    W: Future<Output = Result<Answer, Refusal>> + Send + 'static,
+{
+    let (own, asking) = (Arc::clone(&port), visitor.clone());
+    let served = port.whole(async move {
+        let Some(_turn) = own.turn().await else {
+            let busy = Answer::page(refused::busy(&asking.language.texts.refused));
+            return Served { answer: busy, visitor: asking, embedder: None };
+        };
+        let entered = own.visits.enter(&id, &asking.guest).await;
+        match entered {
+            Ok(visit) => answered(&own, asking, visit, work).await,
+            Err(refusal) => {
+                let page = refused::page_of_refusal(&refusal, &asking.language.texts.refused);
+                let embedder = own.visits.embedder(&id).await;
+                Served { answer: Answer::page(page), visitor: asking, embedder }
+            }
+        }
+    });
+    let broken = || {
+        let answer = Answer::page(refused::broken(&visitor.language.texts.refused));
+        Served { answer, visitor: visitor.clone(), embedder: None }
+    };
+    respond(&port, &served.await.unwrap_or_else(broken))
+}
+
+/// Serves a request that changes something, with the form that it sends. One from another site is refused as if it had a wrong
+/// token, whatever it brings.
+pub(super) async fn change<F, W>(
+    port: Arc<Port>,
+    id: String,
+    visitor: Visitor,
+    body: Body,
+    work: F,
+) -> Response
+where
+    F: FnOnce(Guest, Changes, Parameters) -> W + Send + 'static,
+    W: Future<Output = Result<Answer, Refusal>> + Send + 'static,
+{
+    let Some(mut fields) = form(body).await else {
+        let answer = Answer::page(refused::unreadable(&visitor.language.texts.refused));
+        let embedder = port.visits.embedder(&id).await;
+        return respond(&port, &Served { answer, visitor, embedder });
+    };
+    let token = fields.remove("token").filter(|_| visitor.request.own).unwrap_or_default();
+    look(port, id, visitor, move |guest| async move {
+        let changes = guest.visit.clone().confirmed(&token).await?;
+        work(guest, changes, fields).await
+    })
+    .await
+}
+
+async fn answered<F, W>(port: &Port, visitor: Visitor, visit: Visit, work: F) -> Served
+where
+    F: FnOnce(Guest) -> W + Send,
+    W: Future<Output = Result<Answer, Refusal>> + Send,
+{
+    let visitor = port.site.in_language(visitor, &visit.terms().language);
+    let embedder = visit.terms().origin.clone();
+    let guest = Guest {
+        visit,
+        language: Arc::clone(&visitor.language),
+        design: Arc::clone(&port.design),
+        origin: port.site.origin().to_owned(),
+        framed: visitor.request.framed,
+    };
+    let answer = match work(guest.clone()).await {
+        Ok(answer) => answer,
+        Err(refusal) => Answer::page(failed::page(&refusal, &guest.language.texts, guest.way_back())),
+    };
+    Served { answer, visitor, embedder }
+}
+
+fn respond(port: &Port, served: &Served) -> Response {
+    let mut response = match &served.answer {
+        Answer::Page(page) => port.show(page, &served.visitor),
+        Answer::To(path) => see_other(path),
+    };
+    port.site.embeddable(served.embedder.as_deref(), &mut response);
+    response
+}
+
+impl Guest {
+    pub(super) fn texts(&self) -> &ConnectTexts {
+        &self.language.texts.connect
+    }
+
+    /// A path below the session's own; an empty `rest` is the list.
+    pub(super) fn path(&self, rest: &str) -> String {
+        format!("{}{rest}", page_path(self.visit.id()))
+    }
+
+    /// The hidden field that says that a form is of this page.
+    pub(super) fn proof(&self) -> Markup {
+        html! { input type="hidden" name="token" value=(self.visit.form_token().expose_secret()); }
+    }
+
+    /// A page of the session. In a frame it has no links to other languages: a browser may not remember the choice there.
+    pub(super) fn page(&self, status: StatusCode, kind: &'static str, said: &Said, content: &Markup) -> Page {
+        self.page_with(status, kind, said, content, None)
+    }
+
+    /// The same, with an event for the application's page.
+    pub(super) fn page_with(
+        &self,
+        status: StatusCode,
+        kind: &'static str,
+        said: &Said,
+        content: &Markup,
+        event: Option<Event<'_>>,
+    ) -> Page {
+        let page = Page::said(status, kind, said).asking(html! { (content) (self.script(event)) });
+        if self.framed || status != StatusCode::OK { page } else { page.reloading() }
+    }
+
+    /// The link back to the list, with what the script needs.
+    pub(super) fn way_back(&self) -> Markup {
+        html! {
+            div class="actions" { (link(&self.path(""), Weight::Secondary, &self.texts().back)) }
+            (self.script(None))
+        }
+    }
+
+    fn script(&self, event: Option<Event<'_>>) -> Markup {
+        let texts = self.texts();
+        html! {
+            div id="connect" hidden data-list=(self.path("")) data-token=(self.visit.form_token().expose_secret()) data-host=[self.visit.terms().origin.as_deref()]
+                data-event=[event.map(|event| event.name)] data-connection=[event.map(|event| event.connection)]
+                data-provider=[event.map(|event| event.provider)] data-declined=(texts.declined) data-failed=(texts.failed) {}
+            script src=(self.design.connect_script()) defer {}
+        }
+    }
+}
+
+/// A connection's id from an address. What is none is answered as one that does not exist.
+pub(super) fn connection_id(text: &str) -> Result<ConnectionId, Refusal> {
+    text.parse().map_err(|_| Refusal::Store(StoreError::ConnectionNotFound))
+}
