@@ -24,7 +24,7 @@ mod visit;
 pub use address::{ConsentWay, open_path, page_path, session_of};
 pub use changes::{Consequences, Ended, Tried};
 pub use consenting::Begun;
-pub use create::{Create, create};
+pub use create::{Create, Created, create};
 pub use entry::{Entry, input_of};
 pub use form::Form;
 pub use limit::SessionLimit;

@@ -117,15 +117,15 @@ fn deeds(guest: &Guest, one: &ListedConnection) -> Markup {
         HealthState::Ok | HealthState::Uncertain | HealthState::ProviderIncident => false,
     };
     let urgent = |action: &ConnectAction| needs_care && *action == ConnectAction::Reconnect;
-    let (first, others): (Vec<_>, Vec<_>) = one.actions.iter().partition(|action| urgent(*action));
+    let (first, others): (Vec<ConnectAction>, Vec<ConnectAction>) = one.actions.iter().copied().partition(urgent);
     html! {
         @if !one.actions.is_empty() {
             div class="actions" {
-                @for action in first { (deed(guest, one, *action, "button primary")) }
+                @for action in first { (deed(guest, one, action, "button primary")) }
                 @if !others.is_empty() {
                     details class="menu" {
                         summary class="button" { (named(&guest.texts().deeds.more, one)) }
-                        div class="actions" { @for action in others { (deed(guest, one, *action, "button")) } }
+                        div class="actions" { @for action in others { (deed(guest, one, action, "button")) } }
                     }
                 }
             }
