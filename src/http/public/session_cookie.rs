@@ -55,7 +55,7 @@ mod tests {
 
     fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
         let pair = |(name, value): &(&'static str, &str)| {
-            (http::HeaderName::from_static(*name), HeaderValue::try_from(*value).expect("a value"))
+            (http::HeaderName::from_static(name), HeaderValue::try_from(*value).expect("a value"))
         };
         pairs.iter().map(pair).collect()
     }

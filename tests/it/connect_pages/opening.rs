@@ -29,7 +29,7 @@ fn location(seen: &Seen) -> String {
 async fn open(browser: &mut Browser, path: &str) -> Seen {
     let seen = browser.open(path).await;
     match seen.headers.get("location").and_then(|place| place.to_str().ok()) {
-        Some(again) if again.ends_with("?again") => browser.open(&again.to_owned()).await,
+        Some(again) if again.ends_with("?again") => browser.open(again).await,
         _ => seen,
     }
 }

@@ -5,6 +5,7 @@ use credvault_proto::v1;
 
 use super::window::{APP, Window, embedders};
 use super::{acting, request, session, token};
+use crate::browser::connected;
 use crate::harness::VaultBuilder;
 use crate::harness::browser::{Browser, Seen};
 use crate::harness::provider::STRICT;
@@ -17,7 +18,7 @@ async fn get(browser: &mut Browser, path: &str, headers: &[(&str, &str)]) -> See
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_page_speaks_the_language_of_its_session_unless_the_person_chooses() {
-    let connected = VaultBuilder::sqlite().start_with_provider(STRICT).await;
+    let connected = connected(VaultBuilder::sqlite()).await;
     let german = v1::CreateConnectSessionRequest { language: "de-AT".into(), ..request() };
     let (mut window, list) = Window::opened(&connected, "u1", german).await;
     assert_eq!(list.title(), "Ihre Verbindungen");
@@ -40,6 +41,16 @@ async fn a_page_speaks_the_language_of_its_session_unless_the_person_chooses() {
     // One that the vault does not have.
     let other = v1::CreateConnectSessionRequest { language: "fr".into(), ..request() };
     assert_eq!(Window::opened(&connected, "u1", other).await.1.title(), "Your connections");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_person_cannot_mend_is_not_said_of_the_form() {
+    // The app's address of return is another application's.
+    let connected = VaultBuilder::sqlite().start_with_provider(STRICT).await;
+    let (mut window, _) = Window::opened(&connected, "u1", request()).await;
+    let page = window.post("/add/simulator", &[("mode", "oauth2_code"), ("account_name", "main")]).await;
+    assert_eq!((page.status, page.reason().as_str()), (400, "FIELDS_INVALID"), "{}", page.body);
+    assert!(!page.body.contains("marked") && !page.body.contains("<form"), "{}", page.body);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

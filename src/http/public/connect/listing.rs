@@ -117,7 +117,8 @@ fn deeds(guest: &Guest, one: &ListedConnection) -> Markup {
         HealthState::Ok | HealthState::Uncertain | HealthState::ProviderIncident => false,
     };
     let urgent = |action: &ConnectAction| needs_care && *action == ConnectAction::Reconnect;
-    let (first, others): (Vec<ConnectAction>, Vec<ConnectAction>) = one.actions.iter().copied().partition(urgent);
+    let (first, others): (Vec<ConnectAction>, Vec<ConnectAction>) =
+        one.actions.iter().copied().partition(urgent);
     html! {
         @if !one.actions.is_empty() {
             div class="actions" {

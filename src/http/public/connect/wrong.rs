@@ -34,7 +34,7 @@ impl Wrong {
     /// Reads a refusal of what `sent` holds. `asked` are the fields that the person was asked for.
     ///
     /// # Errors
-    /// The refusal itself, if it is not about the form.
+    /// The refusal itself, if it is not about what the person has filled in.
     pub(super) fn of(
         refusal: Refusal,
         form: &Form,
@@ -53,6 +53,10 @@ impl Wrong {
         let mut wrong = Self { fields: missing(asked, sent, texts), ..Self::default() };
         wrong.add(&violations, asked, sent, texts);
         let rejected = violations.iter().any(|violation| violation.field == "credential");
+        if wrong.is_empty() && !rejected {
+            // The person can mend nothing here.
+            return Err(Refusal::Invalid(violations));
+        }
         wrong.form = filling(if rejected { &texts.rejected } else { &texts.look });
         Ok(wrong)
     }
