@@ -14,8 +14,8 @@ use super::client::ClientArgs;
 use super::completion::{connections_completer, providers_completer};
 use super::failure::Failure;
 use super::lookup::{
-    connection_id, deleted_connection_id, every_page, print_all, print_one, print_page, print_rotation,
-    print_words, request_id, settings, time_text,
+    connection_id, deleted_connection_id, print_one, print_page, print_rotation, print_words, request_id,
+    settings, time_text,
 };
 use super::output::{Format, Output};
 use super::rpcs::in_commands;
@@ -338,10 +338,7 @@ async fn list(arguments: ListArgs, output: &mut Output) -> Result<(), Failure> {
     let client = arguments.client.connect().await?;
     let user = |user_id| v1::Owner { kind: v1::OwnerKind::User.into(), user_id };
     let within = |number| timestamp(SystemClock.now().after(days(number)));
-    let (page_size, page_token) = arguments.page.first();
-    let request = v1::ListConnectionsRequest {
-        page_size,
-        page_token,
+    let filter = v1::ListConnectionsRequest {
         owner: arguments.owner_user.map(user),
         provider: arguments.provider.unwrap_or_default(),
         show_deleted: arguments.show_deleted,
@@ -350,10 +347,13 @@ async fn list(arguments: ListArgs, output: &mut Output) -> Result<(), Failure> {
         rotation_due_before: arguments.rotation_due_within.map(within),
         ..Default::default()
     };
-    if arguments.page.is_one() {
-        let page = client.connections().list_connections(request).await?.into_inner();
-        return print_page(&page.connections, &page.next_page_token, arguments.output.output, output);
-    }
-    let all = every_page(&client, request).await?;
-    print_all(&all, arguments.output.output, output)
+    let (all, next) = arguments
+        .page
+        .items(async |page_size, page_token| {
+            let request = v1::ListConnectionsRequest { page_size, page_token, ..filter.clone() };
+            let page = client.connections().list_connections(request).await?.into_inner();
+            Ok((page.connections, page.next_page_token))
+        })
+        .await?;
+    print_page(&all, &next, arguments.output.output, output)
 }

@@ -71,21 +71,19 @@ pub(super) fn run(command: TenantsCommand, output: &mut Output) -> Result<(), Fa
 async fn list(arguments: ConnectionsArgs, output: &mut Output) -> Result<(), Failure> {
     let client = arguments.client.connect().await?;
     let now = Place::beginning(&arguments.tenant_id).now;
-    let (page_size, page_token) = arguments.page.first();
-    let mut request = v1::ListTenantConnectionsRequest {
+    let filter = v1::ListTenantConnectionsRequest {
         tenant_id: arguments.tenant_id,
-        page_size,
-        page_token,
         selection: Some(arguments.selection.selection(now)),
         show_deleted: arguments.show_deleted,
+        ..Default::default()
     };
-    let mut all = Vec::new();
-    loop {
-        let page = client.admin().list_tenant_connections(request.clone()).await?.into_inner();
-        all.extend(page.connections);
-        request.page_token = page.next_page_token;
-        if request.page_token.is_empty() || arguments.page.is_one() {
-            return print_page(&all, &request.page_token, arguments.output.output, output);
-        }
-    }
+    let (all, next) = arguments
+        .page
+        .items(async |page_size, page_token| {
+            let request = v1::ListTenantConnectionsRequest { page_size, page_token, ..filter.clone() };
+            let page = client.admin().list_tenant_connections(request).await?.into_inner();
+            Ok((page.connections, page.next_page_token))
+        })
+        .await?;
+    print_page(&all, &next, arguments.output.output, output)
 }

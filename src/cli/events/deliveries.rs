@@ -3,8 +3,7 @@
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 
-use crate::cli::args::OutputArgs;
-use crate::cli::client::ClientArgs;
+use crate::cli::client::OfTenantArgs;
 use crate::cli::failure::Failure;
 use crate::cli::lookup::{request_id, time_text, word};
 use crate::cli::output::Output;
@@ -25,13 +24,8 @@ pub(in crate::cli) struct ListArgs {
     /// Where the list continues, as an earlier list has printed it.
     #[arg(long, value_name = "TOKEN", default_value = "")]
     page_token: String,
-    /// The tenant that owns the endpoints. Without it, the platform's own.
-    #[arg(long, value_name = "ID", default_value = "")]
-    of_tenant: String,
     #[command(flatten)]
-    client: ClientArgs,
-    #[command(flatten)]
-    output: OutputArgs,
+    of: OfTenantArgs,
 }
 
 #[derive(Args, Debug)]
@@ -40,13 +34,8 @@ pub(in crate::cli) struct RetryArgs {
     endpoint: String,
     /// The id of the event.
     event: String,
-    /// The tenant that owns the endpoint. Without it, the platform's own.
-    #[arg(long, value_name = "ID", default_value = "")]
-    of_tenant: String,
     #[command(flatten)]
-    client: ClientArgs,
-    #[command(flatten)]
-    output: OutputArgs,
+    of: OfTenantArgs,
 }
 
 #[derive(ValueEnum, Clone, Copy, Debug)]
@@ -70,10 +59,10 @@ impl StateArg {
 }
 
 pub(super) async fn list(arguments: ListArgs, output: &mut Output) -> Result<(), Failure> {
-    let client = arguments.client.connect().await?;
+    let client = arguments.of.client.connect().await?;
     let state = arguments.state.map_or(v1::EventDeliveryState::Unspecified, StateArg::state);
     let request = v1::ListEventDeliveriesRequest {
-        tenant_id: arguments.of_tenant,
+        tenant_id: arguments.of.of_tenant,
         endpoint_id: arguments.endpoint,
         state: state.into(),
         page_size: arguments.page_size,
@@ -81,20 +70,20 @@ pub(super) async fn list(arguments: ListArgs, output: &mut Output) -> Result<(),
     };
     let page = client.admin().list_event_deliveries(request).await?.into_inner();
     let found = (page.deliveries.as_slice(), page.next_page_token.as_str());
-    shown::page("EventDelivery", found, arguments.output.output, output, &HEADINGS, row)
+    shown::page("EventDelivery", found, arguments.of.output.output, output, &HEADINGS, row)
 }
 
 pub(super) async fn retry(arguments: RetryArgs, output: &mut Output) -> Result<(), Failure> {
-    let client = arguments.client.connect().await?;
+    let client = arguments.of.client.connect().await?;
     let request = v1::RetryEventDeliveryRequest {
-        tenant_id: arguments.of_tenant,
+        tenant_id: arguments.of.of_tenant,
         endpoint_id: arguments.endpoint,
         event_id: arguments.event,
         request_id: request_id()?,
     };
     let retried = client.admin().retry_event_delivery(request).await?.into_inner();
     let delivery = retried.delivery.context("the vault answered without a delivery")?;
-    shown::one("EventDelivery", &delivery, arguments.output.output, output, |output| {
+    shown::one("EventDelivery", &delivery, arguments.of.output.output, output, |output| {
         output.table(&HEADINGS, &[row(&delivery)])
     })
 }
