@@ -115,6 +115,11 @@ pub(super) fn days(number: u32) -> Duration {
     Duration::from_secs(u64::from(number) * 24 * 3600)
 }
 
+/// How often a credential is to be replaced, as the wire has it; 0 days are never.
+pub(super) fn rotation_period(number: u32) -> Option<prost_types::Duration> {
+    days(number).try_into().ok().filter(|_| number > 0)
+}
+
 /// A day such as 2026-11-21, which means its begin in UTC, or an instant such as 2026-11-21T08:30:00Z.
 pub(super) fn instant(text: &str) -> Result<prost_types::Timestamp, String> {
     let rule = "must be a day, such as 2026-11-21, or an instant, such as 2026-11-21T08:30:00Z";

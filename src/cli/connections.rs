@@ -2,6 +2,7 @@
 
 mod credentials;
 mod states;
+mod update;
 
 use std::collections::BTreeMap;
 
@@ -9,7 +10,7 @@ use clap::{Args, Subcommand};
 use credvault_domain::Clock as _;
 
 use super::affected::print_affected;
-use super::args::{ConfirmArgs, HealthArg, OutputArgs, PageArgs, days, pair};
+use super::args::{ConfirmArgs, HealthArg, OutputArgs, PageArgs, days, pair, rotation_period};
 use super::client::ClientArgs;
 use super::completion::{connections_completer, providers_completer};
 use super::failure::Failure;
@@ -39,8 +40,9 @@ pub(super) enum ConnectionsCommand {
     List(ListArgs),
     /// Show one connection as a whole.
     Get(OneArgs),
-    /// Disable or enable a connection, or set how often its credential is replaced. While it is disabled, no fetch is served.
-    Update(UpdateArgs),
+    /// Change the account name, settings or labels of a connection, disable or enable it, or set how often its credential is
+    /// replaced. While it is disabled, no fetch is served.
+    Update(update::UpdateArgs),
     /// Have the provider make another key, serve that, and print what becomes of the key before.
     Rotate(RotateArgs),
     /// Delete a connection, and print what remains of it at the provider. `connections undelete` restores it, within 30 days
@@ -130,25 +132,6 @@ pub(super) struct EndArgs {
 }
 
 #[derive(Args, Debug)]
-#[group(required = true, multiple = false, args = ["enable", "disable", "rotation_days", "left_key_removed"])]
-pub(super) struct UpdateArgs {
-    #[command(flatten)]
-    one: OneArgs,
-    /// Serve fetches of it again.
-    #[arg(long)]
-    enable: bool,
-    /// Serve no fetches, and print the services that this breaks.
-    #[arg(long)]
-    disable: bool,
-    /// How often the credential is to be replaced; 0: never.
-    #[arg(long, value_name = "DAYS")]
-    rotation_days: Option<u32>,
-    /// A key that was left at the provider is not there any more: do not show it.
-    #[arg(long)]
-    left_key_removed: bool,
-}
-
-#[derive(Args, Debug)]
 pub(super) struct RotateArgs {
     #[command(flatten)]
     one: OneArgs,
@@ -179,7 +162,7 @@ pub(super) fn run(command: ConnectionsCommand, output: &mut Output) -> Result<()
                     None => Ok(()),
                 }
             }
-            ConnectionsCommand::Update(arguments) => update(arguments, output).await,
+            ConnectionsCommand::Update(arguments) => update::run(arguments, output).await,
             ConnectionsCommand::Rotate(arguments) => rotate(arguments, output).await,
             ConnectionsCommand::Delete(arguments) => delete(arguments, output).await,
             ConnectionsCommand::Purge(arguments) => purge(arguments, output).await,
@@ -197,35 +180,6 @@ async fn create(arguments: CreateArgs, output: &mut Output) -> Result<(), Failur
     let request = arguments.request(fields)?;
     let created = client.connections().create_connection(request).await?.into_inner();
     print_one(created.connection, arguments.output.output, output)
-}
-
-async fn update(arguments: UpdateArgs, output: &mut Output) -> Result<(), Failure> {
-    let UpdateArgs { one, enable, disable: _, rotation_days, left_key_removed } = arguments;
-    let client = one.client.connect().await?;
-    let id = connection_id(&client, &one.connection, false).await?;
-    let path = match (rotation_days, left_key_removed) {
-        (Some(_), _) => "rotation_period",
-        (None, true) => "rotation.left_key_time",
-        (None, false) => "enabled",
-    };
-    let rotation_period = rotation_days.and_then(period);
-    let new = v1::Connection { id, enabled: enable, rotation_period, ..Default::default() };
-    let request = v1::UpdateConnectionRequest {
-        connection: Some(new),
-        update_mask: Some(prost_types::FieldMask { paths: vec![path.to_owned()] }),
-        request_id: request_id()?,
-    };
-    let updated = client.connections().update_connection(request).await?.into_inner();
-    if one.output.output == Format::Json {
-        return output.json("UpdateConnectionResponse", &updated);
-    }
-    print_one(updated.connection, Format::Table, output)?;
-    print_affected(&updated.affected_services, updated.hidden_affected_services, output)
-}
-
-/// So many days on the wire; 0 is none.
-fn period(number: u32) -> Option<prost_types::Duration> {
-    days(number).try_into().ok().filter(|_| number > 0)
 }
 
 async fn rotate(arguments: RotateArgs, output: &mut Output) -> Result<(), Failure> {
@@ -328,7 +282,7 @@ impl CreateArgs {
             config: Some(struct_of(&config)),
             credential,
             request_id: request_id()?,
-            rotation_period: self.rotation_days.and_then(period),
+            rotation_period: self.rotation_days.and_then(rotation_period),
             ..Default::default()
         })
     }

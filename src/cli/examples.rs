@@ -28,6 +28,7 @@ pub(super) const EXAMPLES: &[&str] = &[
     "connections list --health error --output json",
     "connections get 0193a5b2-7c40-7cc1-9d3e-1f2a3b4c5d6e",
     "connections update 0193a5b2-7c40-7cc1-9d3e-1f2a3b4c5d6e --disable",
+    "connections update shopify/main --account-name outlet --label team=sales --remove-label trial",
     "connections update 0193a5b2-7c40-7cc1-9d3e-1f2a3b4c5d6e --rotation-days 90",
     "connections rotate 0193a5b2-7c40-7cc1-9d3e-1f2a3b4c5d6e --revoke-now",
     "connections delete 0193a5b2-7c40-7cc1-9d3e-1f2a3b4c5d6e --revoke",

@@ -4,6 +4,7 @@ mod administered;
 mod connected;
 mod credentials;
 mod recorded;
+mod updated;
 
 use std::path::PathBuf;
 use std::process::Command;

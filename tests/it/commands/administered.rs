@@ -1,6 +1,6 @@
 //! The commands of administrators: the catalog, tenants, apps, and events with their deliveries.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::Shell;
 use crate::harness::receiver::Receiver;
@@ -72,9 +72,9 @@ async fn every_list_has_pages() {
     let apps = [&["apps", "list"], &of_tenant[..]].concat();
     assert_eq!(pages(&shell, "operator", &apps, "provider"), ["slack", "xero"]);
     let whole = shell.json("operator", &apps);
-    assert_eq!((whole["items"].as_array().unwrap().len(), &whole["nextPageToken"]), (2, &"".into()));
+    assert_eq!((whole["items"].as_array().unwrap().len(), &whole["nextPageToken"]), (2, &json!("")));
     let deleted = shell.json("operator", &[&["apps", "delete", "xero", "--yes"], &of_tenant[..]].concat());
-    assert_eq!(deleted, serde_json::json!({}));
+    assert_eq!(deleted, json!({}));
 
     for path in ["one", "two"] {
         let url = format!("https://events.invalid/{path}");
