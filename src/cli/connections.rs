@@ -11,9 +11,10 @@ use credvault_domain::Clock as _;
 
 use super::affected::print_affected;
 use super::args::{ConfirmArgs, HealthArg, OutputArgs, PageArgs, days, pair, rotation_period};
-use super::client::ClientArgs;
+use super::client::{Client, ClientArgs};
 use super::completion::{connections_completer, providers_completer};
 use super::failure::Failure;
+use super::live::WatchArgs;
 use super::lookup::{
     connection_id, deleted_connection_id, print_one, print_page, print_rotation, print_words, request_id,
     settings, time_text,
@@ -39,7 +40,7 @@ pub(super) enum ConnectionsCommand {
     /// List all connections that the caller can reach.
     List(ListArgs),
     /// Show one connection as a whole.
-    Get(OneArgs),
+    Get(GetArgs),
     /// Change the account name, settings or labels of a connection, disable or enable it, or set how often its credential is
     /// replaced. While it is disabled, no fetch is served.
     Update(update::UpdateArgs),
@@ -83,6 +84,21 @@ pub(super) struct CreateArgs {
 
 #[derive(Args, Debug)]
 pub(super) struct ListArgs {
+    #[command(flatten)]
+    filter: FilterArgs,
+    #[command(flatten)]
+    page: PageArgs,
+    #[command(flatten)]
+    watch: WatchArgs,
+    #[command(flatten)]
+    client: ClientArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+/// Which connections are listed. One must match all that is given.
+#[derive(Args, Debug)]
+struct FilterArgs {
     /// List only connections at this provider.
     #[arg(long, add = providers_completer())]
     provider: Option<String>,
@@ -101,12 +117,6 @@ pub(super) struct ListArgs {
     /// Show deleted connections, too.
     #[arg(long)]
     show_deleted: bool,
-    #[command(flatten)]
-    page: PageArgs,
-    #[command(flatten)]
-    client: ClientArgs,
-    #[command(flatten)]
-    output: OutputArgs,
 }
 
 #[derive(Args, Debug)]
@@ -118,6 +128,14 @@ pub(super) struct OneArgs {
     client: ClientArgs,
     #[command(flatten)]
     output: OutputArgs,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct GetArgs {
+    #[command(flatten)]
+    one: OneArgs,
+    #[command(flatten)]
+    watch: WatchArgs,
 }
 
 #[derive(Args, Debug)]
@@ -147,20 +165,13 @@ pub(super) fn run(command: ConnectionsCommand, output: &mut Output) -> Result<()
             ConnectionsCommand::Connect(arguments) => connect::run(arguments, output).await,
             ConnectionsCommand::ConnectPage(arguments) => connect_page::run(arguments, output).await,
             ConnectionsCommand::List(arguments) => list(arguments, output).await,
-            ConnectionsCommand::Get(arguments) => {
-                let client = arguments.client.connect().await?;
-                let connection_id = connection_id(&client, &arguments.connection, false).await?;
-                let request = v1::GetConnectionRequest { connection_id };
-                let found = client.connections().get_connection(request).await?.into_inner().connection;
-                let format = arguments.output.output;
-                print_one(found.clone(), format, output)?;
-                match found.filter(|_| format == Format::Table) {
-                    Some(found) => {
-                        print_words(Some(&found), output)?;
-                        print_rotation(&found, output)
-                    }
-                    None => Ok(()),
-                }
+            ConnectionsCommand::Get(GetArgs { one, watch }) => {
+                let named = &one.connection;
+                watch
+                    .show(&one.client, one.output.output, output, async |client, format, output| {
+                        get(client, named, format, output).await
+                    })
+                    .await
             }
             ConnectionsCommand::Update(arguments) => update::run(arguments, output).await,
             ConnectionsCommand::Rotate(arguments) => rotate(arguments, output).await,
@@ -170,6 +181,21 @@ pub(super) fn run(command: ConnectionsCommand, output: &mut Output) -> Result<()
             ConnectionsCommand::State(command) => states::run(command, output).await,
         }
     })
+}
+
+/// Prints one connection with all that the vault says of it.
+async fn get(client: &Client, named: &str, format: Format, output: &mut Output) -> Result<(), Failure> {
+    let connection_id = connection_id(client, named, false).await?;
+    let request = v1::GetConnectionRequest { connection_id };
+    let found = client.connections().get_connection(request).await?.into_inner().connection;
+    print_one(found.clone(), format, output)?;
+    match found.filter(|_| format == Format::Table) {
+        Some(found) => {
+            print_words(Some(&found), output)?;
+            print_rotation(&found, output)
+        }
+        None => Ok(()),
+    }
 }
 
 async fn create(arguments: CreateArgs, output: &mut Output) -> Result<(), Failure> {
@@ -289,25 +315,37 @@ impl CreateArgs {
 }
 
 async fn list(arguments: ListArgs, output: &mut Output) -> Result<(), Failure> {
-    let client = arguments.client.connect().await?;
-    let user = |user_id| v1::Owner { kind: v1::OwnerKind::User.into(), user_id };
-    let within = |number| timestamp(SystemClock.now().after(days(number)));
-    let filter = v1::ListConnectionsRequest {
-        owner: arguments.owner_user.map(user),
-        provider: arguments.provider.unwrap_or_default(),
-        show_deleted: arguments.show_deleted,
-        health: arguments.health.map_or(v1::HealthState::Unspecified, HealthArg::state).into(),
-        ends_before: arguments.ends_within.map(within),
-        rotation_due_before: arguments.rotation_due_within.map(within),
-        ..Default::default()
-    };
-    let (all, next) = arguments
-        .page
-        .items(async |page_size, page_token| {
-            let request = v1::ListConnectionsRequest { page_size, page_token, ..filter.clone() };
-            let page = client.connections().list_connections(request).await?.into_inner();
-            Ok((page.connections, page.next_page_token))
+    let ListArgs { page, watch, client: caller, output: printed, filter } = arguments;
+    watch
+        .show(&caller, printed.output, output, async |client, format, output| {
+            // A watch counts days from each of its answers.
+            let filter = filter.request();
+            let (all, next) = page
+                .items(async |page_size, page_token| {
+                    let request = v1::ListConnectionsRequest { page_size, page_token, ..filter.clone() };
+                    let page = client.connections().list_connections(request).await?.into_inner();
+                    Ok((page.connections, page.next_page_token))
+                })
+                .await?;
+            print_page(&all, &next, format, output)
         })
-        .await?;
-    print_page(&all, &next, arguments.output.output, output)
+        .await
+}
+
+impl FilterArgs {
+    /// The request of a list, without its page. Numbers of days count from now.
+    fn request(&self) -> v1::ListConnectionsRequest {
+        let user =
+            |user_id: &String| v1::Owner { kind: v1::OwnerKind::User.into(), user_id: user_id.clone() };
+        let within = |number| timestamp(SystemClock.now().after(days(number)));
+        v1::ListConnectionsRequest {
+            owner: self.owner_user.as_ref().map(user),
+            provider: self.provider.clone().unwrap_or_default(),
+            show_deleted: self.show_deleted,
+            health: self.health.map_or(v1::HealthState::Unspecified, HealthArg::state).into(),
+            ends_before: self.ends_within.map(within),
+            rotation_due_before: self.rotation_due_within.map(within),
+            ..Default::default()
+        }
+    }
 }

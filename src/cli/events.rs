@@ -11,6 +11,7 @@ use clap::{Args, Subcommand};
 use super::args::{ConfirmArgs, PageArgs};
 use super::client::OfTenantArgs;
 use super::failure::Failure;
+use super::live::WatchArgs;
 use super::lookup::{request_id, time_text, word};
 use super::output::Output;
 use super::secret_input::line_of;
@@ -38,6 +39,8 @@ pub(super) enum EventsCommand {
 pub(super) struct EndpointsArgs {
     #[command(flatten)]
     page: PageArgs,
+    #[command(flatten)]
+    watch: WatchArgs,
     #[command(flatten)]
     of: OfTenantArgs,
 }
@@ -112,23 +115,26 @@ pub(super) fn run(command: EventsCommand, output: &mut Output) -> Result<(), Fai
 }
 
 async fn endpoints(arguments: EndpointsArgs, output: &mut Output) -> Result<(), Failure> {
-    let EndpointsArgs { page, of } = arguments;
-    let client = of.client.connect().await?;
-    let (all, next) = page
-        .items(async |page_size, page_token| {
-            let tenant_id = of.of_tenant.clone();
-            let request = v1::ListEventEndpointsRequest { tenant_id, page_size, page_token };
-            let page = client.admin().list_event_endpoints(request).await?.into_inner();
-            Ok((page.endpoints, page.next_page_token))
-        })
-        .await?;
+    let EndpointsArgs { page, watch, of } = arguments;
     let row = |one: &v1::EventEndpoint| {
         let state = state_of(one);
         let success = time_text(one.last_success_time.as_ref());
         vec![one.id.clone(), one.url.clone(), state, one.consecutive_failures.to_string(), success]
     };
     let headings = ["ID", "URL", "STATE", "FAILURES", "LAST SUCCESS"];
-    shown::page("EventEndpoint", (&all, &next), of.output.output, output, &headings, row)
+    watch
+        .show(&of.client, of.output.output, output, async |client, format, output| {
+            let (all, next) = page
+                .items(async |page_size, page_token| {
+                    let tenant_id = of.of_tenant.clone();
+                    let request = v1::ListEventEndpointsRequest { tenant_id, page_size, page_token };
+                    let page = client.admin().list_event_endpoints(request).await?.into_inner();
+                    Ok((page.endpoints, page.next_page_token))
+                })
+                .await?;
+            shown::page("EventEndpoint", (&all, &next), format, output, &headings, row)
+        })
+        .await
 }
 
 async fn put(arguments: PutArgs, output: &mut Output) -> Result<(), Failure> {

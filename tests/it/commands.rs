@@ -5,6 +5,7 @@ mod connected;
 mod credentials;
 mod recorded;
 mod updated;
+mod watched;
 
 use std::path::PathBuf;
 use std::process::Command;

@@ -5,6 +5,7 @@ use clap::{Args, ValueEnum};
 
 use crate::cli::client::OfTenantArgs;
 use crate::cli::failure::Failure;
+use crate::cli::live::WatchArgs;
 use crate::cli::lookup::{request_id, time_text, word};
 use crate::cli::output::Output;
 use crate::cli::shown;
@@ -24,6 +25,8 @@ pub(in crate::cli) struct ListArgs {
     /// Where the list continues, as an earlier list has printed it.
     #[arg(long, value_name = "TOKEN", default_value = "")]
     page_token: String,
+    #[command(flatten)]
+    watch: WatchArgs,
     #[command(flatten)]
     of: OfTenantArgs,
 }
@@ -59,18 +62,22 @@ impl StateArg {
 }
 
 pub(super) async fn list(arguments: ListArgs, output: &mut Output) -> Result<(), Failure> {
-    let client = arguments.of.client.connect().await?;
-    let state = arguments.state.map_or(v1::EventDeliveryState::Unspecified, StateArg::state);
+    let ListArgs { endpoint, state, page_size, page_token, watch, of } = arguments;
+    let state = state.map_or(v1::EventDeliveryState::Unspecified, StateArg::state);
     let request = v1::ListEventDeliveriesRequest {
-        tenant_id: arguments.of.of_tenant,
-        endpoint_id: arguments.endpoint,
+        tenant_id: of.of_tenant,
+        endpoint_id: endpoint,
         state: state.into(),
-        page_size: arguments.page_size,
-        page_token: arguments.page_token,
+        page_size,
+        page_token,
     };
-    let page = client.admin().list_event_deliveries(request).await?.into_inner();
-    let found = (page.deliveries.as_slice(), page.next_page_token.as_str());
-    shown::page("EventDelivery", found, arguments.of.output.output, output, &HEADINGS, row)
+    watch
+        .show(&of.client, of.output.output, output, async |client, format, output| {
+            let page = client.admin().list_event_deliveries(request.clone()).await?.into_inner();
+            let found = (page.deliveries.as_slice(), page.next_page_token.as_str());
+            shown::page("EventDelivery", found, format, output, &HEADINGS, row)
+        })
+        .await
 }
 
 pub(super) async fn retry(arguments: RetryArgs, output: &mut Output) -> Result<(), Failure> {
