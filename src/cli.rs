@@ -35,6 +35,7 @@ mod folder;
 mod import;
 mod keys;
 mod limits;
+mod live;
 mod lookup;
 mod manual;
 mod named;

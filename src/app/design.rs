@@ -22,8 +22,7 @@ pub(super) fn load(settings: &Pages, problems: &mut Problems) -> Option<Arc<Desi
     let languages = Languages::load(language_folder.as_deref(), language);
     let key = match &languages {
         Err(LanguageError::Missing(_)) => "pages.language",
-        Ok(_)
-        | Err(LanguageError::Unreadable { .. } | LanguageError::Name(_) | LanguageError::Broken { .. }) => {
+        Ok(_) | Err(LanguageError::Unreadable(_) | LanguageError::Name(_) | LanguageError::Broken { .. }) => {
             "pages.language_folder"
         }
     };

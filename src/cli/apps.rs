@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 
-use super::args::{ConfirmArgs, OutputArgs, pair};
-use super::client::ClientArgs;
+use super::args::{ConfirmArgs, PageArgs, pair};
+use super::client::OfTenantArgs;
 use super::failure::Failure;
 use super::lookup::{request_id, time_text};
 use super::output::Output;
@@ -51,40 +51,29 @@ pub(super) struct PutArgs {
     /// The same from a file, for a value that is secret or long, such as `private_key=key.pem`. Repeatable.
     #[arg(long = "setting-file", value_name = "KEY=FILE", value_parser = pair)]
     setting_files: Vec<(String, String)>,
-    /// The tenant that owns the app. Without it, the platform's own.
-    #[arg(long, value_name = "ID", default_value = "")]
-    of_tenant: String,
     #[command(flatten)]
-    client: ClientArgs,
-    #[command(flatten)]
-    output: OutputArgs,
+    of: OfTenantArgs,
 }
 
 #[derive(Args, Debug)]
 pub(super) struct ListArgs {
-    /// The tenant that owns the apps. Without it, the platform's own.
-    #[arg(long, value_name = "ID", default_value = "")]
-    of_tenant: String,
     #[command(flatten)]
-    client: ClientArgs,
+    page: PageArgs,
     #[command(flatten)]
-    output: OutputArgs,
+    of: OfTenantArgs,
 }
 
 #[derive(Args, Debug)]
 pub(super) struct DeleteArgs {
     /// The id of the provider.
     provider: String,
-    /// The tenant that owns the app. Without it, the platform's own.
-    #[arg(long, value_name = "ID", default_value = "")]
-    of_tenant: String,
     /// The server of the app, which is its setting `issuer`, at a provider that stands for many servers.
     #[arg(long, value_name = "URL", default_value = "")]
     server: String,
     #[command(flatten)]
     confirm: ConfirmArgs,
     #[command(flatten)]
-    client: ClientArgs,
+    of: OfTenantArgs,
 }
 
 pub(super) fn run(command: AppsCommand, output: &mut Output) -> Result<(), Failure> {
@@ -92,10 +81,11 @@ pub(super) fn run(command: AppsCommand, output: &mut Output) -> Result<(), Failu
         match command {
             AppsCommand::Put(arguments) => {
                 let request = arguments.request()?;
-                let client = arguments.client.connect().await?;
+                let client = arguments.of.client.connect().await?;
                 let stored = client.admin().put_o_auth_app(request).await?.into_inner();
                 let app = stored.app.context("the vault answered without an app")?;
-                shown::one("OAuthApp", &app, arguments.output.output, output, |output| print(&app, output))
+                let format = arguments.of.output.output;
+                shown::one("OAuthApp", &app, format, output, |output| print(&app, output))
             }
             AppsCommand::List(arguments) => list(arguments, output).await,
             AppsCommand::Delete(arguments) => {
@@ -103,15 +93,18 @@ pub(super) fn run(command: AppsCommand, output: &mut Output) -> Result<(), Failu
                 arguments.confirm.ask(&format!(
                     "{what} That cannot be undone: tokens that were issued to it can no longer be refreshed."
                 ))?;
-                let client = arguments.client.connect().await?;
+                let client = arguments.of.client.connect().await?;
                 let request = v1::DeleteOAuthAppRequest {
-                    tenant_id: arguments.of_tenant,
+                    tenant_id: arguments.of.of_tenant,
                     provider: arguments.provider,
                     request_id: request_id()?,
                     server: arguments.server,
                 };
-                client.admin().delete_o_auth_app(request).await?;
-                output.line("The app is deleted.")
+                let deleted = client.admin().delete_o_auth_app(request).await?.into_inner();
+                let format = arguments.of.output.output;
+                shown::one("DeleteOAuthAppResponse", &deleted, format, output, |output| {
+                    output.line("The app is deleted.")
+                })
             }
         }
     })
@@ -125,7 +118,7 @@ impl PutArgs {
             settings.insert(key.clone(), setting_of(&text_of(Path::new(path))?));
         }
         Ok(v1::PutOAuthAppRequest {
-            tenant_id: self.of_tenant.clone(),
+            tenant_id: self.of.of_tenant.clone(),
             provider: self.provider.clone(),
             client_id: self.client_id.clone(),
             client_secret: client_secret.unwrap_or_default(),
@@ -145,24 +138,22 @@ fn setting_of(text: &str) -> String {
 }
 
 async fn list(arguments: ListArgs, output: &mut Output) -> Result<(), Failure> {
-    let client = arguments.client.connect().await?;
-    let mut request =
-        v1::ListOAuthAppsRequest { tenant_id: arguments.of_tenant, page_size: 500, ..Default::default() };
-    let mut all = Vec::new();
-    loop {
-        let page = client.admin().list_o_auth_apps(request.clone()).await?.into_inner();
-        all.extend(page.apps);
-        if page.next_page_token.is_empty() {
-            break;
-        }
-        request.page_token = page.next_page_token;
-    }
+    let ListArgs { page, of } = arguments;
+    let client = of.client.connect().await?;
+    let (all, next) = page
+        .items(async |page_size, page_token| {
+            let tenant_id = of.of_tenant.clone();
+            let request = v1::ListOAuthAppsRequest { tenant_id, page_size, page_token };
+            let page = client.admin().list_o_auth_apps(request).await?.into_inner();
+            Ok((page.apps, page.next_page_token))
+        })
+        .await?;
     let row = |app: &v1::OAuthApp| {
         let changed = time_text(app.update_time.as_ref());
         vec![app.provider.clone(), app.client_id.clone(), app.redirect_uri.clone(), changed]
     };
     let headings = ["PROVIDER", "CLIENT ID", "REDIRECT URI", "CHANGED"];
-    shown::list("OAuthApp", &all, arguments.output.output, output, &headings, row)
+    shown::page("OAuthApp", (&all, &next), of.output.output, output, &headings, row)
 }
 
 fn print(app: &v1::OAuthApp, output: &mut Output) -> Result<(), Failure> {

@@ -57,14 +57,23 @@ pub(super) struct PageArgs {
 const PAGE_SIZE: i32 = 500;
 
 impl PageArgs {
-    /// The size of a page, and the token that it begins with.
-    pub(super) fn first(&self) -> (i32, String) {
-        (self.page_size.unwrap_or(PAGE_SIZE), self.page_token.clone().unwrap_or_default())
-    }
-
-    /// Whether the list ends here, although another page follows.
-    pub(super) fn is_one(&self) -> bool {
-        self.page_size.is_some()
+    /// Asks for pages, by their size and the token that they begin with: for the whole list, or for the one page that the
+    /// command line names. Gives the items, and the token of the page that follows; empty after the last one.
+    pub(super) async fn items<T>(
+        &self,
+        ask: impl AsyncFn(i32, String) -> Result<(Vec<T>, String), Failure>,
+    ) -> Result<(Vec<T>, String), Failure> {
+        let page_size = self.page_size.unwrap_or(PAGE_SIZE);
+        let mut page_token = self.page_token.clone().unwrap_or_default();
+        let mut all = Vec::new();
+        loop {
+            let (items, next) = ask(page_size, page_token).await?;
+            all.extend(items);
+            page_token = next;
+            if page_token.is_empty() || self.page_size.is_some() {
+                return Ok((all, page_token));
+            }
+        }
     }
 }
 
@@ -106,6 +115,11 @@ pub(super) fn days(number: u32) -> Duration {
     Duration::from_secs(u64::from(number) * 24 * 3600)
 }
 
+/// How often a credential is to be replaced, as the wire has it; 0 days are never.
+pub(super) fn rotation_period(number: u32) -> Option<prost_types::Duration> {
+    days(number).try_into().ok().filter(|_| number > 0)
+}
+
 /// A day such as 2026-11-21, which means its begin in UTC, or an instant such as 2026-11-21T08:30:00Z.
 pub(super) fn instant(text: &str) -> Result<prost_types::Timestamp, String> {
     let rule = "must be a day, such as 2026-11-21, or an instant, such as 2026-11-21T08:30:00Z";
@@ -143,5 +157,29 @@ impl HealthArg {
             Self::Uncertain => v1::HealthState::Uncertain,
             Self::ProviderIncident => v1::HealthState::ProviderIncident,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two pages of one item each, which `(size, token)` asks for.
+    async fn page(size: i32, token: String) -> Result<(Vec<(i32, String)>, String), Failure> {
+        let next = if token.is_empty() { "second" } else { "" };
+        Ok((vec![(size, token)], next.to_owned()))
+    }
+
+    #[tokio::test]
+    async fn a_list_is_whole_unless_one_page_is_asked_for() {
+        let items = async |page_size, page_token: Option<&str>| {
+            let part = PageArgs { page_size, page_token: page_token.map(str::to_owned) };
+            part.items(page).await.expect("items")
+        };
+        let item = |size, token: &str| (size, token.to_owned());
+        let whole = vec![item(PAGE_SIZE, ""), item(PAGE_SIZE, "second")];
+        assert_eq!(items(None, None).await, (whole, String::new()));
+        assert_eq!(items(Some(1), None).await, (vec![item(1, "")], "second".to_owned()));
+        assert_eq!(items(Some(1), Some("second")).await, (vec![item(1, "second")], String::new()));
     }
 }

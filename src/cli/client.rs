@@ -64,6 +64,18 @@ pub(super) struct TenantArgs {
     pub(super) output: OutputArgs,
 }
 
+/// Who owns the apps or endpoints that a command of administrators is about, how to call, and how to print.
+#[derive(Args, Debug)]
+pub(super) struct OfTenantArgs {
+    /// The tenant that owns the app or endpoint. Without it, the platform's own; its endpoints get the events of all tenants.
+    #[arg(long, value_name = "ID", default_value = "")]
+    pub(super) of_tenant: String,
+    #[command(flatten)]
+    pub(super) client: ClientArgs,
+    #[command(flatten)]
+    pub(super) output: OutputArgs,
+}
+
 impl ClientArgs {
     /// The tenant that the command line names.
     pub(super) fn tenant(&self) -> Option<&str> {

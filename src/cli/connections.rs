@@ -2,6 +2,7 @@
 
 mod credentials;
 mod states;
+mod update;
 
 use std::collections::BTreeMap;
 
@@ -9,13 +10,14 @@ use clap::{Args, Subcommand};
 use credvault_domain::Clock as _;
 
 use super::affected::print_affected;
-use super::args::{ConfirmArgs, HealthArg, OutputArgs, PageArgs, days, pair};
-use super::client::ClientArgs;
+use super::args::{ConfirmArgs, HealthArg, OutputArgs, PageArgs, days, pair, rotation_period};
+use super::client::{Client, ClientArgs};
 use super::completion::{connections_completer, providers_completer};
 use super::failure::Failure;
+use super::live::WatchArgs;
 use super::lookup::{
-    connection_id, deleted_connection_id, every_page, print_all, print_one, print_page, print_rotation,
-    print_words, request_id, settings, time_text,
+    connection_id, deleted_connection_id, print_one, print_page, print_rotation, print_words, request_id,
+    settings, time_text,
 };
 use super::output::{Format, Output};
 use super::rpcs::in_commands;
@@ -38,9 +40,10 @@ pub(super) enum ConnectionsCommand {
     /// List all connections that the caller can reach.
     List(ListArgs),
     /// Show one connection as a whole.
-    Get(OneArgs),
-    /// Disable or enable a connection, or set how often its credential is replaced. While it is disabled, no fetch is served.
-    Update(UpdateArgs),
+    Get(GetArgs),
+    /// Change the account name, settings or labels of a connection, disable or enable it, or set how often its credential is
+    /// replaced. While it is disabled, no fetch is served.
+    Update(update::UpdateArgs),
     /// Have the provider make another key, serve that, and print what becomes of the key before.
     Rotate(RotateArgs),
     /// Delete a connection, and print what remains of it at the provider. `connections undelete` restores it, within 30 days
@@ -81,6 +84,21 @@ pub(super) struct CreateArgs {
 
 #[derive(Args, Debug)]
 pub(super) struct ListArgs {
+    #[command(flatten)]
+    filter: FilterArgs,
+    #[command(flatten)]
+    page: PageArgs,
+    #[command(flatten)]
+    watch: WatchArgs,
+    #[command(flatten)]
+    client: ClientArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+/// Which connections are listed. One must match all that is given.
+#[derive(Args, Debug)]
+struct FilterArgs {
     /// List only connections at this provider.
     #[arg(long, add = providers_completer())]
     provider: Option<String>,
@@ -99,12 +117,6 @@ pub(super) struct ListArgs {
     /// Show deleted connections, too.
     #[arg(long)]
     show_deleted: bool,
-    #[command(flatten)]
-    page: PageArgs,
-    #[command(flatten)]
-    client: ClientArgs,
-    #[command(flatten)]
-    output: OutputArgs,
 }
 
 #[derive(Args, Debug)]
@@ -119,6 +131,14 @@ pub(super) struct OneArgs {
 }
 
 #[derive(Args, Debug)]
+pub(super) struct GetArgs {
+    #[command(flatten)]
+    one: OneArgs,
+    #[command(flatten)]
+    watch: WatchArgs,
+}
+
+#[derive(Args, Debug)]
 pub(super) struct EndArgs {
     #[command(flatten)]
     one: OneArgs,
@@ -127,25 +147,6 @@ pub(super) struct EndArgs {
     /// Destroy the secret at once, and have the provider revoke the grant.
     #[arg(long)]
     revoke: bool,
-}
-
-#[derive(Args, Debug)]
-#[group(required = true, multiple = false, args = ["enable", "disable", "rotation_days", "left_key_removed"])]
-pub(super) struct UpdateArgs {
-    #[command(flatten)]
-    one: OneArgs,
-    /// Serve fetches of it again.
-    #[arg(long)]
-    enable: bool,
-    /// Serve no fetches, and print the services that this breaks.
-    #[arg(long)]
-    disable: bool,
-    /// How often the credential is to be replaced; 0: never.
-    #[arg(long, value_name = "DAYS")]
-    rotation_days: Option<u32>,
-    /// A key that was left at the provider is not there any more: do not show it.
-    #[arg(long)]
-    left_key_removed: bool,
 }
 
 #[derive(Args, Debug)]
@@ -164,22 +165,15 @@ pub(super) fn run(command: ConnectionsCommand, output: &mut Output) -> Result<()
             ConnectionsCommand::Connect(arguments) => connect::run(arguments, output).await,
             ConnectionsCommand::ConnectPage(arguments) => connect_page::run(arguments, output).await,
             ConnectionsCommand::List(arguments) => list(arguments, output).await,
-            ConnectionsCommand::Get(arguments) => {
-                let client = arguments.client.connect().await?;
-                let connection_id = connection_id(&client, &arguments.connection, false).await?;
-                let request = v1::GetConnectionRequest { connection_id };
-                let found = client.connections().get_connection(request).await?.into_inner().connection;
-                let format = arguments.output.output;
-                print_one(found.clone(), format, output)?;
-                match found.filter(|_| format == Format::Table) {
-                    Some(found) => {
-                        print_words(Some(&found), output)?;
-                        print_rotation(&found, output)
-                    }
-                    None => Ok(()),
-                }
+            ConnectionsCommand::Get(GetArgs { one, watch }) => {
+                let named = &one.connection;
+                watch
+                    .show(&one.client, one.output.output, output, async |client, format, output| {
+                        get(client, named, format, output).await
+                    })
+                    .await
             }
-            ConnectionsCommand::Update(arguments) => update(arguments, output).await,
+            ConnectionsCommand::Update(arguments) => update::run(arguments, output).await,
             ConnectionsCommand::Rotate(arguments) => rotate(arguments, output).await,
             ConnectionsCommand::Delete(arguments) => delete(arguments, output).await,
             ConnectionsCommand::Purge(arguments) => purge(arguments, output).await,
@@ -187,6 +181,21 @@ pub(super) fn run(command: ConnectionsCommand, output: &mut Output) -> Result<()
             ConnectionsCommand::State(command) => states::run(command, output).await,
         }
     })
+}
+
+/// Prints one connection with all that the vault says of it.
+async fn get(client: &Client, named: &str, format: Format, output: &mut Output) -> Result<(), Failure> {
+    let connection_id = connection_id(client, named, false).await?;
+    let request = v1::GetConnectionRequest { connection_id };
+    let found = client.connections().get_connection(request).await?.into_inner().connection;
+    print_one(found.clone(), format, output)?;
+    match found.filter(|_| format == Format::Table) {
+        Some(found) => {
+            print_words(Some(&found), output)?;
+            print_rotation(&found, output)
+        }
+        None => Ok(()),
+    }
 }
 
 async fn create(arguments: CreateArgs, output: &mut Output) -> Result<(), Failure> {
@@ -197,35 +206,6 @@ async fn create(arguments: CreateArgs, output: &mut Output) -> Result<(), Failur
     let request = arguments.request(fields)?;
     let created = client.connections().create_connection(request).await?.into_inner();
     print_one(created.connection, arguments.output.output, output)
-}
-
-async fn update(arguments: UpdateArgs, output: &mut Output) -> Result<(), Failure> {
-    let UpdateArgs { one, enable, disable: _, rotation_days, left_key_removed } = arguments;
-    let client = one.client.connect().await?;
-    let id = connection_id(&client, &one.connection, false).await?;
-    let path = match (rotation_days, left_key_removed) {
-        (Some(_), _) => "rotation_period",
-        (None, true) => "rotation.left_key_time",
-        (None, false) => "enabled",
-    };
-    let rotation_period = rotation_days.and_then(period);
-    let new = v1::Connection { id, enabled: enable, rotation_period, ..Default::default() };
-    let request = v1::UpdateConnectionRequest {
-        connection: Some(new),
-        update_mask: Some(prost_types::FieldMask { paths: vec![path.to_owned()] }),
-        request_id: request_id()?,
-    };
-    let updated = client.connections().update_connection(request).await?.into_inner();
-    if one.output.output == Format::Json {
-        return output.json("UpdateConnectionResponse", &updated);
-    }
-    print_one(updated.connection, Format::Table, output)?;
-    print_affected(&updated.affected_services, updated.hidden_affected_services, output)
-}
-
-/// So many days on the wire; 0 is none.
-fn period(number: u32) -> Option<prost_types::Duration> {
-    days(number).try_into().ok().filter(|_| number > 0)
 }
 
 async fn rotate(arguments: RotateArgs, output: &mut Output) -> Result<(), Failure> {
@@ -328,32 +308,44 @@ impl CreateArgs {
             config: Some(struct_of(&config)),
             credential,
             request_id: request_id()?,
-            rotation_period: self.rotation_days.and_then(period),
+            rotation_period: self.rotation_days.and_then(rotation_period),
             ..Default::default()
         })
     }
 }
 
 async fn list(arguments: ListArgs, output: &mut Output) -> Result<(), Failure> {
-    let client = arguments.client.connect().await?;
-    let user = |user_id| v1::Owner { kind: v1::OwnerKind::User.into(), user_id };
-    let within = |number| timestamp(SystemClock.now().after(days(number)));
-    let (page_size, page_token) = arguments.page.first();
-    let request = v1::ListConnectionsRequest {
-        page_size,
-        page_token,
-        owner: arguments.owner_user.map(user),
-        provider: arguments.provider.unwrap_or_default(),
-        show_deleted: arguments.show_deleted,
-        health: arguments.health.map_or(v1::HealthState::Unspecified, HealthArg::state).into(),
-        ends_before: arguments.ends_within.map(within),
-        rotation_due_before: arguments.rotation_due_within.map(within),
-        ..Default::default()
-    };
-    if arguments.page.is_one() {
-        let page = client.connections().list_connections(request).await?.into_inner();
-        return print_page(&page.connections, &page.next_page_token, arguments.output.output, output);
+    let ListArgs { page, watch, client: caller, output: printed, filter } = arguments;
+    watch
+        .show(&caller, printed.output, output, async |client, format, output| {
+            // A watch counts days from each of its answers.
+            let filter = filter.request();
+            let (all, next) = page
+                .items(async |page_size, page_token| {
+                    let request = v1::ListConnectionsRequest { page_size, page_token, ..filter.clone() };
+                    let page = client.connections().list_connections(request).await?.into_inner();
+                    Ok((page.connections, page.next_page_token))
+                })
+                .await?;
+            print_page(&all, &next, format, output)
+        })
+        .await
+}
+
+impl FilterArgs {
+    /// The request of a list, without its page. Numbers of days count from now.
+    fn request(&self) -> v1::ListConnectionsRequest {
+        let user =
+            |user_id: &String| v1::Owner { kind: v1::OwnerKind::User.into(), user_id: user_id.clone() };
+        let within = |number| timestamp(SystemClock.now().after(days(number)));
+        v1::ListConnectionsRequest {
+            owner: self.owner_user.as_ref().map(user),
+            provider: self.provider.clone().unwrap_or_default(),
+            show_deleted: self.show_deleted,
+            health: self.health.map_or(v1::HealthState::Unspecified, HealthArg::state).into(),
+            ends_before: self.ends_within.map(within),
+            rotation_due_before: self.rotation_due_within.map(within),
+            ..Default::default()
+        }
     }
-    let all = every_page(&client, request).await?;
-    print_all(&all, arguments.output.output, output)
 }

@@ -8,9 +8,10 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 
-use super::args::{ConfirmArgs, OutputArgs};
-use super::client::ClientArgs;
+use super::args::{ConfirmArgs, PageArgs};
+use super::client::OfTenantArgs;
 use super::failure::Failure;
+use super::live::WatchArgs;
 use super::lookup::{request_id, time_text, word};
 use super::output::Output;
 use super::secret_input::line_of;
@@ -36,26 +37,20 @@ pub(super) enum EventsCommand {
 
 #[derive(Args, Debug)]
 pub(super) struct EndpointsArgs {
-    /// The tenant that owns the endpoints. Without it, the platform's own.
-    #[arg(long, value_name = "ID", default_value = "")]
-    of_tenant: String,
     #[command(flatten)]
-    client: ClientArgs,
+    page: PageArgs,
     #[command(flatten)]
-    output: OutputArgs,
+    watch: WatchArgs,
+    #[command(flatten)]
+    of: OfTenantArgs,
 }
 
 #[derive(Args, Debug)]
 pub(super) struct OneArgs {
     /// The id of the endpoint.
     endpoint: String,
-    /// The tenant that owns the endpoint. Without it, the platform's own.
-    #[arg(long, value_name = "ID", default_value = "")]
-    of_tenant: String,
     #[command(flatten)]
-    client: ClientArgs,
-    #[command(flatten)]
-    output: OutputArgs,
+    of: OfTenantArgs,
 }
 
 #[derive(Args, Debug)]
@@ -86,13 +81,8 @@ pub(super) struct PutArgs {
     /// Make a new secret. For 24 hours the one before signs, too.
     #[arg(long, requires = "endpoint")]
     rotate_secret: bool,
-    /// The tenant whose events are sent. Without it, the events of all tenants.
-    #[arg(long, value_name = "ID", default_value = "")]
-    of_tenant: String,
     #[command(flatten)]
-    client: ClientArgs,
-    #[command(flatten)]
-    output: OutputArgs,
+    of: OfTenantArgs,
 }
 
 pub(super) fn run(command: EventsCommand, output: &mut Output) -> Result<(), Failure> {
@@ -105,14 +95,17 @@ pub(super) fn run(command: EventsCommand, output: &mut Output) -> Result<(), Fai
                     "Delete the endpoint {} with its secret and its deliveries? That cannot be undone.",
                     arguments.endpoint
                 ))?;
-                let client = arguments.client.connect().await?;
+                let client = arguments.of.client.connect().await?;
                 let request = v1::DeleteEventEndpointRequest {
-                    tenant_id: arguments.of_tenant,
+                    tenant_id: arguments.of.of_tenant,
                     endpoint_id: arguments.endpoint,
                     request_id: request_id()?,
                 };
-                client.admin().delete_event_endpoint(request).await?;
-                output.line("The endpoint is deleted.")
+                let deleted = client.admin().delete_event_endpoint(request).await?.into_inner();
+                let format = arguments.of.output.output;
+                shown::one("DeleteEventEndpointResponse", &deleted, format, output, |output| {
+                    output.line("The endpoint is deleted.")
+                })
             }
             EventsCommand::TestEndpoint(arguments) => test(arguments, output).await,
             EventsCommand::Deliveries(arguments) => deliveries::list(arguments, output).await,
@@ -122,35 +115,33 @@ pub(super) fn run(command: EventsCommand, output: &mut Output) -> Result<(), Fai
 }
 
 async fn endpoints(arguments: EndpointsArgs, output: &mut Output) -> Result<(), Failure> {
-    let client = arguments.client.connect().await?;
-    let mut request = v1::ListEventEndpointsRequest {
-        tenant_id: arguments.of_tenant,
-        page_size: 500,
-        ..Default::default()
-    };
-    let mut all = Vec::new();
-    loop {
-        let page = client.admin().list_event_endpoints(request.clone()).await?.into_inner();
-        all.extend(page.endpoints);
-        if page.next_page_token.is_empty() {
-            break;
-        }
-        request.page_token = page.next_page_token;
-    }
+    let EndpointsArgs { page, watch, of } = arguments;
     let row = |one: &v1::EventEndpoint| {
         let state = state_of(one);
         let success = time_text(one.last_success_time.as_ref());
         vec![one.id.clone(), one.url.clone(), state, one.consecutive_failures.to_string(), success]
     };
     let headings = ["ID", "URL", "STATE", "FAILURES", "LAST SUCCESS"];
-    shown::list("EventEndpoint", &all, arguments.output.output, output, &headings, row)
+    watch
+        .show(&of.client, of.output.output, output, async |client, format, output| {
+            let (all, next) = page
+                .items(async |page_size, page_token| {
+                    let tenant_id = of.of_tenant.clone();
+                    let request = v1::ListEventEndpointsRequest { tenant_id, page_size, page_token };
+                    let page = client.admin().list_event_endpoints(request).await?.into_inner();
+                    Ok((page.endpoints, page.next_page_token))
+                })
+                .await?;
+            shown::page("EventEndpoint", (&all, &next), format, output, &headings, row)
+        })
+        .await
 }
 
 async fn put(arguments: PutArgs, output: &mut Output) -> Result<(), Failure> {
     let from_file = arguments.url_file.as_deref().map(line_of).transpose()?;
-    let client = arguments.client.connect().await?;
+    let client = arguments.of.client.connect().await?;
     let request = v1::PutEventEndpointRequest {
-        tenant_id: arguments.of_tenant,
+        tenant_id: arguments.of.of_tenant,
         endpoint_id: arguments.endpoint,
         url: arguments.url.or(from_file).unwrap_or_default(),
         types: arguments.types,
@@ -160,7 +151,7 @@ async fn put(arguments: PutArgs, output: &mut Output) -> Result<(), Failure> {
     };
     let stored = client.admin().put_event_endpoint(request).await?.into_inner();
     let endpoint = stored.endpoint.clone().context("the vault answered without an endpoint")?;
-    shown::one("PutEventEndpointResponse", &stored, arguments.output.output, output, |output| {
+    shown::one("PutEventEndpointResponse", &stored, arguments.of.output.output, output, |output| {
         let types = if endpoint.types.is_empty() { "all".to_owned() } else { endpoint.types.join(" ") };
         let facts = [
             ("endpoint", endpoint.id.clone()),
@@ -175,11 +166,11 @@ async fn put(arguments: PutArgs, output: &mut Output) -> Result<(), Failure> {
 }
 
 async fn test(arguments: OneArgs, output: &mut Output) -> Result<(), Failure> {
-    let client = arguments.client.connect().await?;
-    let request =
-        v1::TestEventEndpointRequest { tenant_id: arguments.of_tenant, endpoint_id: arguments.endpoint };
+    let OneArgs { endpoint, of } = arguments;
+    let client = of.client.connect().await?;
+    let request = v1::TestEventEndpointRequest { tenant_id: of.of_tenant, endpoint_id: endpoint };
     let tested = client.admin().test_event_endpoint(request).await?.into_inner();
-    shown::one("TestEventEndpointResponse", &tested, arguments.output.output, output, |output| {
+    shown::one("TestEventEndpointResponse", &tested, of.output.output, output, |output| {
         let delivered = if tested.delivered { "yes" } else { "no" };
         let facts = [
             ("delivered", delivered.to_owned()),

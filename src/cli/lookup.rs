@@ -199,20 +199,6 @@ pub(super) fn print_rotation(connection: &v1::Connection, output: &mut Output) -
     Ok(())
 }
 
-/// Prints connections as a table or JSON.
-pub(super) fn print_all(
-    connections: &[v1::Connection],
-    format: Format,
-    output: &mut Output,
-) -> Result<(), Failure> {
-    match format {
-        Format::Json => output.json_list("Connection", connections),
-        Format::Table => {
-            output.table_with_spare(&HEADINGS, SPARE, &connections.iter().map(row).collect::<Vec<_>>())
-        }
-    }
-}
-
 /// Prints a page of connections, and below a table how to see the next one.
 pub(super) fn print_page(
     connections: &[v1::Connection],
@@ -223,7 +209,8 @@ pub(super) fn print_page(
     match format {
         Format::Json => output.json_page("Connection", connections, next_page_token),
         Format::Table => {
-            print_all(connections, format, output)?;
+            let rows: Vec<_> = connections.iter().map(row).collect();
+            output.table_with_spare::<Failure>(&HEADINGS, SPARE, &rows)?;
             print_next(next_page_token, output)
         }
     }

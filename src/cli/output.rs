@@ -34,9 +34,17 @@ impl Format {
     }
 }
 
-/// The stream that a command prints to.
+/// Where lines go.
+enum Sink {
+    /// Each at once to a stream.
+    Stream(Box<dyn Write + Send>),
+    /// To a text, each with a line feed at its end.
+    Text(String),
+}
+
+/// What a command prints to.
 pub(crate) struct Output {
-    out: Box<dyn Write + Send>,
+    sink: Sink,
     /// Programs get YAML instead of JSON.
     yaml: bool,
     /// How wide a line may be, where that is known.
@@ -47,7 +55,22 @@ pub(crate) struct Output {
 impl Output {
     pub(crate) fn stdout() -> Self {
         let heading = terminal::style(&io::stdout(), Style::new().bold());
-        Self { out: Box::new(io::stdout()), yaml: false, width: terminal::width(), heading }
+        Self { sink: Sink::Stream(Box::new(io::stdout())), yaml: false, width: terminal::width(), heading }
+    }
+
+    /// An output like this one that keeps what is printed, and prints a JSON document in one line. It fits the terminal as
+    /// wide as that is now.
+    pub(crate) fn keeping(&self) -> Self {
+        let Self { sink: _, yaml, width: _, heading } = *self;
+        Self { sink: Sink::Text(String::new()), yaml, width: terminal::width(), heading }
+    }
+
+    /// What was kept; nothing if this output prints to a stream.
+    pub(crate) fn into_text(self) -> String {
+        match self.sink {
+            Sink::Stream(_) => String::new(),
+            Sink::Text(text) => text,
+        }
     }
 
     /// Prints YAML where a command prints for programs.
@@ -57,7 +80,14 @@ impl Output {
 
     /// Prints a line and flushes it.
     pub(crate) fn line<E: From<io::Error>>(&mut self, text: &str) -> Result<(), E> {
-        writeln!(self.out, "{text}").and_then(|()| self.out.flush()).map_err(E::from)
+        match &mut self.sink {
+            Sink::Stream(out) => writeln!(out, "{text}").and_then(|()| out.flush()).map_err(E::from),
+            Sink::Text(kept) => {
+                kept.push_str(text);
+                kept.push('\n');
+                Ok(())
+            }
+        }
     }
 
     /// Prints rows under their headings in aligned columns, or as blocks where the terminal is too narrow.
@@ -138,7 +168,11 @@ impl Output {
         &mut self,
         value: &impl Serialize,
     ) -> Result<(), E> {
-        let text = if self.yaml { encoding::yaml(value)? } else { encoding::json(value)? };
+        let text = match (&self.sink, self.yaml) {
+            (_, true) => encoding::yaml(value)?,
+            (Sink::Stream(_), false) => encoding::json(value)?,
+            (Sink::Text(_), false) => encoding::json_line(value)?,
+        };
         self.line(&text)
     }
 }

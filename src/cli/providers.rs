@@ -3,9 +3,10 @@
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 
-use super::args::OutputArgs;
+use super::args::{OutputArgs, PageArgs};
 use super::client::ClientArgs;
 use super::failure::Failure;
+use super::live::WatchArgs;
 use super::lookup::{time_text, word};
 use super::output::Output;
 use super::schema::{Field, fields};
@@ -23,6 +24,10 @@ pub(super) enum ProvidersCommand {
 
 #[derive(Args, Debug)]
 pub(super) struct ListArgs {
+    #[command(flatten)]
+    page: PageArgs,
+    #[command(flatten)]
+    watch: WatchArgs,
     #[command(flatten)]
     client: ClientArgs,
     #[command(flatten)]
@@ -42,7 +47,7 @@ pub(super) struct GetArgs {
 pub(super) fn run(command: ProvidersCommand, output: &mut Output) -> Result<(), Failure> {
     run_on(ONE_THREAD, async {
         match command {
-            ProvidersCommand::List(arguments) => list(&arguments, output).await,
+            ProvidersCommand::List(arguments) => list(arguments, output).await,
             ProvidersCommand::Get(arguments) => {
                 let client = arguments.client.connect().await?;
                 let request = v1::GetProviderRequest { provider: arguments.provider };
@@ -55,18 +60,8 @@ pub(super) fn run(command: ProvidersCommand, output: &mut Output) -> Result<(), 
     })
 }
 
-async fn list(arguments: &ListArgs, output: &mut Output) -> Result<(), Failure> {
-    let client = arguments.client.connect().await?;
-    let mut request = v1::ListProvidersRequest { page_size: 500, ..Default::default() };
-    let mut all = Vec::new();
-    loop {
-        let page = client.connections().list_providers(request.clone()).await?.into_inner();
-        all.extend(page.providers);
-        if page.next_page_token.is_empty() {
-            break;
-        }
-        request.page_token = page.next_page_token;
-    }
+async fn list(arguments: ListArgs, output: &mut Output) -> Result<(), Failure> {
+    let ListArgs { page, watch, client, output: printed } = arguments;
     let row = |provider: &v1::Provider| {
         let modes: Vec<&str> = provider.auth_modes.iter().map(|mode| mode.name.as_str()).collect();
         let since = provider.incident.as_ref().map(|incident| time_text(incident.since.as_ref()));
@@ -74,7 +69,18 @@ async fn list(arguments: &ListArgs, output: &mut Output) -> Result<(), Failure> 
         vec![provider.id.clone(), provider.display_name.clone(), modes.join(" "), incident]
     };
     let headings = ["PROVIDER", "NAME", "AUTH MODES", "INCIDENT"];
-    shown::list("Provider", &all, arguments.output.output, output, &headings, row)
+    watch
+        .show(&client, printed.output, output, async |client, format, output| {
+            let (all, next) = page
+                .items(async |page_size, page_token| {
+                    let request = v1::ListProvidersRequest { page_size, page_token };
+                    let page = client.connections().list_providers(request).await?.into_inner();
+                    Ok((page.providers, page.next_page_token))
+                })
+                .await?;
+            shown::page("Provider", (&all, &next), format, output, &headings, row)
+        })
+        .await
 }
 
 fn print(provider: &v1::Provider, output: &mut Output) -> Result<(), Failure> {

@@ -5,8 +5,10 @@ use clap::{Args, Subcommand};
 use super::args::OutputArgs;
 use super::client::ClientArgs;
 use super::failure::Failure;
-use super::output::{Format, Output};
+use super::live::WatchArgs;
+use super::output::Output;
 use super::serve::{ONE_THREAD, run as run_on};
+use super::shown;
 use credvault_proto::v1;
 
 #[derive(Subcommand, Debug)]
@@ -29,6 +31,8 @@ pub(super) struct ShowArgs {
     #[arg(long)]
     by_day: bool,
     #[command(flatten)]
+    watch: WatchArgs,
+    #[command(flatten)]
     client: ClientArgs,
     #[command(flatten)]
     output: OutputArgs,
@@ -37,18 +41,19 @@ pub(super) struct ShowArgs {
 pub(super) fn run(command: RatesCommand, output: &mut Output) -> Result<(), Failure> {
     let RatesCommand::Show(arguments) = command;
     run_on(ONE_THREAD, async {
-        let client = arguments.client.connect().await?;
+        let ShowArgs { tenant_id, provider, days, by_day, watch, client, output: printed } = arguments;
         let request = v1::GetSuccessRatesRequest {
-            tenant_id: arguments.tenant_id.unwrap_or_default(),
-            provider: arguments.provider.unwrap_or_default(),
-            days: arguments.days.into(),
-            by_day: arguments.by_day,
+            tenant_id: tenant_id.unwrap_or_default(),
+            provider: provider.unwrap_or_default(),
+            days: days.into(),
+            by_day,
         };
-        let found = client.admin().get_success_rates(request).await?.into_inner();
-        match arguments.output.output {
-            Format::Json => output.json_list("ProviderRates", &found.rates),
-            Format::Table => output.table(&HEADINGS, &found.rates.iter().map(row).collect::<Vec<_>>()),
-        }
+        watch
+            .show(&client, printed.output, output, async |client, format, output| {
+                let found = client.admin().get_success_rates(request.clone()).await?.into_inner();
+                shown::list("ProviderRates", &found.rates, format, output, &HEADINGS, row)
+            })
+            .await
     })
 }
 

@@ -156,34 +156,30 @@ impl SetArgs {
 
 async fn list(arguments: ListArgs, output: &mut Output) -> Result<(), Failure> {
     let client = arguments.client.connect().await?;
-    let mut all = Vec::new();
-    let (page_size, page_token) = arguments.page.first();
     let connection_id = match &arguments.connection {
         Some(named) => connection_id(&client, named, false).await?,
         None => String::new(),
     };
-    let mut request = v1::ListServiceConfigsRequest {
-        page_size,
-        page_token,
+    let filter = v1::ListServiceConfigsRequest {
         service: arguments.service.unwrap_or_default(),
         connection_id,
         enabled: is_on(arguments.switched.as_ref()),
         ..Default::default()
     };
-    loop {
-        let page = client.connections().list_service_configs(request.clone()).await?.into_inner();
-        all.extend(page.service_configs);
-        request.page_token = page.next_page_token;
-        if request.page_token.is_empty() || arguments.page.is_one() {
-            break;
-        }
-    }
+    let (all, next) = arguments
+        .page
+        .items(async |page_size, page_token| {
+            let request = v1::ListServiceConfigsRequest { page_size, page_token, ..filter.clone() };
+            let page = client.connections().list_service_configs(request).await?.into_inner();
+            Ok((page.service_configs, page.next_page_token))
+        })
+        .await?;
     match arguments.output.output {
-        Format::Json => output.json_page("ServiceConfig", &all, &request.page_token),
+        Format::Json => output.json_page("ServiceConfig", &all, &next),
         Format::Table => {
             let rows = all.iter().flat_map(rows).collect::<Vec<_>>();
             output.table_with_spare::<Failure>(&HEADINGS, 1, &rows)?;
-            print_next(&request.page_token, output)
+            print_next(&next, output)
         }
     }
 }

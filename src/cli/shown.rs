@@ -3,6 +3,7 @@
 use prost::Message;
 
 use super::failure::Failure;
+use super::lookup::print_next;
 use super::output::{Format, Output};
 
 /// Prints one message: as JSON for scripts, or as `for_people` prints it. `kind` is the name of its type in the protos.
@@ -40,14 +41,6 @@ pub(super) fn facts(pairs: &[(&str, String)], output: &mut Output) -> Result<(),
     output.block(&pairs)
 }
 
-/// Says where a list continues, if there is more of it.
-pub(super) fn more(next_page_token: &str, output: &mut Output) -> Result<(), Failure> {
-    match next_page_token {
-        "" => Ok(()),
-        token => output.line(&format!("There is more: repeat the command with --page-token {token}")),
-    }
-}
-
 /// Prints one page of messages of one type: for scripts with the token of the next page, or as a table with a row for each.
 pub(super) fn page<M: Message>(
     kind: &str,
@@ -61,7 +54,7 @@ pub(super) fn page<M: Message>(
         Format::Json => output.json_page(kind, messages, next_page_token),
         Format::Table => {
             output.table::<Failure>(headings, &messages.iter().map(row).collect::<Vec<_>>())?;
-            more(next_page_token, output)
+            print_next(next_page_token, output)
         }
     }
 }

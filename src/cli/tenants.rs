@@ -13,6 +13,7 @@ use clap::{Args, Subcommand};
 use super::args::{OutputArgs, PageArgs};
 use super::client::ClientArgs;
 use super::failure::Failure;
+use super::live::WatchArgs;
 use super::lookup::print_page;
 use super::output::Output;
 use super::serve::{ONE_THREAD, run as run_on};
@@ -50,6 +51,8 @@ pub(super) struct ConnectionsArgs {
     #[command(flatten)]
     page: PageArgs,
     #[command(flatten)]
+    watch: WatchArgs,
+    #[command(flatten)]
     client: ClientArgs,
     #[command(flatten)]
     output: OutputArgs,
@@ -69,23 +72,25 @@ pub(super) fn run(command: TenantsCommand, output: &mut Output) -> Result<(), Fa
 }
 
 async fn list(arguments: ConnectionsArgs, output: &mut Output) -> Result<(), Failure> {
-    let client = arguments.client.connect().await?;
-    let now = Place::beginning(&arguments.tenant_id).now;
-    let (page_size, page_token) = arguments.page.first();
-    let mut request = v1::ListTenantConnectionsRequest {
-        tenant_id: arguments.tenant_id,
-        page_size,
-        page_token,
-        selection: Some(arguments.selection.selection(now)),
-        show_deleted: arguments.show_deleted,
-    };
-    let mut all = Vec::new();
-    loop {
-        let page = client.admin().list_tenant_connections(request.clone()).await?.into_inner();
-        all.extend(page.connections);
-        request.page_token = page.next_page_token;
-        if request.page_token.is_empty() || arguments.page.is_one() {
-            return print_page(&all, &request.page_token, arguments.output.output, output);
-        }
-    }
+    let ConnectionsArgs { tenant_id, selection, show_deleted, page, watch, client, output: printed } =
+        arguments;
+    watch
+        .show(&client, printed.output, output, async |client, format, output| {
+            let filter = v1::ListTenantConnectionsRequest {
+                tenant_id: tenant_id.clone(),
+                selection: Some(selection.selection(Place::beginning(&tenant_id).now)),
+                show_deleted,
+                ..Default::default()
+            };
+            let (all, next) = page
+                .items(async |page_size, page_token| {
+                    let request =
+                        v1::ListTenantConnectionsRequest { page_size, page_token, ..filter.clone() };
+                    let page = client.admin().list_tenant_connections(request).await?.into_inner();
+                    Ok((page.connections, page.next_page_token))
+                })
+                .await?;
+            print_page(&all, &next, format, output)
+        })
+        .await
 }

@@ -1,4 +1,4 @@
-//! What the program may do at a terminal: how wide lines are, whether there are colours, and a question to the person.
+//! What the program may do at a terminal: how large it is, whether there are colours, and a question to the person.
 
 use std::io::{IsTerminal, Write as _};
 
@@ -14,9 +14,25 @@ pub(super) fn width() -> Option<usize> {
     told.or_else(asked).filter(|columns| *columns > 0)
 }
 
+/// How many lines the terminal of standard output shows at once, where there is one.
+pub(super) fn height() -> Option<usize> {
+    let rows = usize::from(rustix::termios::tcgetwinsize(std::io::stdout()).ok()?.ws_row);
+    Some(rows).filter(|rows| *rows > 0)
+}
+
+/// Whether standard output is a terminal that can be drawn on.
+pub(super) fn can_draw() -> bool {
+    std::io::stdout().is_terminal() && !is_dumb()
+}
+
+/// A terminal that knows no sequences to move the cursor or to set a style.
+fn is_dumb() -> bool {
+    variable("TERM").is_some_and(|term| term == "dumb")
+}
+
 /// This style where `stream` is a terminal with colours, and none elsewhere: <https://no-color.org>.
 pub(super) fn style(stream: &impl IsTerminal, style: Style) -> Style {
-    let plain = variable("NO_COLOR").is_some() || variable("TERM").is_some_and(|term| term == "dumb");
+    let plain = variable("NO_COLOR").is_some() || is_dumb();
     if stream.is_terminal() && !plain { style } else { Style::new() }
 }
 

@@ -6,10 +6,11 @@ use clap::{Args, Subcommand};
 use super::args::{ConfirmArgs, OutputArgs, PageArgs};
 use super::client::ClientArgs;
 use super::failure::Failure;
-use super::lookup::{print_next, request_id};
+use super::lookup::request_id;
 use super::output::{Format, Output};
 use super::requirement::{REQUIREMENT, requirement};
 use super::serve::{ONE_THREAD, run as run_on};
+use super::shown;
 use credvault_proto::v1;
 
 #[derive(Subcommand, Debug)]
@@ -101,24 +102,15 @@ const HEADINGS: [&str; 4] = ["TOOL", "REQUIRES", "USES", "DESCRIPTION"];
 
 async fn list(arguments: ListArgs, output: &mut Output) -> Result<(), Failure> {
     let client = arguments.client.connect().await?;
-    let (page_size, page_token) = arguments.page.first();
-    let mut request = v1::ListToolsRequest { page_size, page_token };
-    let mut all = Vec::new();
-    loop {
-        let page = client.admin().list_tools(request.clone()).await?.into_inner();
-        all.extend(page.tools);
-        request.page_token = page.next_page_token;
-        if request.page_token.is_empty() || arguments.page.is_one() {
-            break;
-        }
-    }
-    match arguments.output.output {
-        Format::Json => output.json_page("Tool", &all, &request.page_token),
-        Format::Table => {
-            output.table::<Failure>(&HEADINGS, &all.iter().map(row).collect::<Vec<_>>())?;
-            print_next(&request.page_token, output)
-        }
-    }
+    let (all, next) = arguments
+        .page
+        .items(async |page_size, page_token| {
+            let request = v1::ListToolsRequest { page_size, page_token };
+            let page = client.admin().list_tools(request).await?.into_inner();
+            Ok((page.tools, page.next_page_token))
+        })
+        .await?;
+    shown::page("Tool", (&all, &next), arguments.output.output, output, &HEADINGS, row)
 }
 
 fn row(tool: &v1::Tool) -> Vec<String> {

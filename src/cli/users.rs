@@ -5,9 +5,10 @@ use clap::{Args, Subcommand};
 use super::args::{ConfirmArgs, PageArgs};
 use super::client::TenantArgs;
 use super::failure::Failure;
-use super::lookup::{print_next, request_id, time_text};
+use super::lookup::{request_id, time_text};
 use super::output::{Format, Output};
 use super::serve::{ONE_THREAD, run as run_on};
+use super::shown;
 use credvault_proto::v1;
 
 #[derive(Subcommand, Debug)]
@@ -52,25 +53,15 @@ pub(super) fn run(command: UsersCommand, output: &mut Output) -> Result<(), Fail
 async fn list(arguments: ListArgs, output: &mut Output) -> Result<(), Failure> {
     let ListArgs { tenant, page: part } = arguments;
     let client = tenant.client.connect().await?;
-    let (page_size, page_token) = part.first();
-    let mut request = v1::ListUsersRequest { tenant_id: tenant.id, page_size, page_token };
-    let mut all = Vec::new();
-    loop {
-        let page = client.admin().list_users(request.clone()).await?.into_inner();
-        all.extend(page.users);
-        request.page_token = page.next_page_token;
-        if request.page_token.is_empty() || part.is_one() {
-            break;
-        }
-    }
-    match tenant.output.output {
-        Format::Json => output.json_page("User", &all, &request.page_token),
-        Format::Table => {
-            let headings = ["USER", "CONNECTIONS", "BROKEN", "FIRST SEEN", "LAST SEEN", "LAST USED"];
-            output.table::<Failure>(&headings, &all.iter().map(row).collect::<Vec<_>>())?;
-            print_next(&request.page_token, output)
-        }
-    }
+    let (all, next) = part
+        .items(async |page_size, page_token| {
+            let request = v1::ListUsersRequest { tenant_id: tenant.id.clone(), page_size, page_token };
+            let page = client.admin().list_users(request).await?.into_inner();
+            Ok((page.users, page.next_page_token))
+        })
+        .await?;
+    let headings = ["USER", "CONNECTIONS", "BROKEN", "FIRST SEEN", "LAST SEEN", "LAST USED"];
+    shown::page("User", (&all, &next), tenant.output.output, output, &headings, row)
 }
 
 async fn delete(arguments: DeleteArgs, output: &mut Output) -> Result<(), Failure> {

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use credvault_catalog::{TomlFile, UnreadableFile, toml_files};
 use credvault_domain::is_key;
 use toml::{Table, Value};
 
@@ -39,13 +40,8 @@ pub(crate) struct Languages {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LanguageError {
     /// The folder or a file in it cannot be read.
-    #[error("{path} cannot be read: {source}")]
-    Unreadable {
-        /// The folder or the file.
-        path: PathBuf,
-        /// The operating system's reason.
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    Unreadable(#[from] UnreadableFile),
     /// A file's name is no tag.
     #[error("{0} is not named by the tag of a language, such as fr.toml or pt-BR.toml")]
     Name(PathBuf),
@@ -73,11 +69,10 @@ impl Languages {
             tables.insert(tag.to_owned(), parsed(Path::new(tag), text)?);
         }
         let english = tables.get("en").cloned().unwrap_or_default();
-        for path in folder.map(toml_files).transpose()?.unwrap_or_default() {
+        for TomlFile { path, text } in folder.map(toml_files).transpose()?.unwrap_or_default() {
             let tag = path.file_stem().and_then(|stem| stem.to_str()).filter(|tag| is_tag(tag));
             let Some(tag) = tag else { return Err(LanguageError::Name(path)) };
-            let unreadable = |source| LanguageError::Unreadable { path: path.clone(), source };
-            let own = parsed(&path, &std::fs::read_to_string(&path).map_err(unreadable)?)?;
+            let own = parsed(&path, &text)?;
             let broken = |problem| LanguageError::Broken { path: path.clone(), problem };
             check("", &own, &english).map_err(broken)?;
             let known = tables.keys().find(|known: &&String| known.eq_ignore_ascii_case(tag)).cloned();
@@ -152,19 +147,6 @@ fn range(part: &str) -> Option<(f32, &str)> {
     let (tag, weight) = part.split_once(';').unwrap_or((part, "q=1"));
     let weight = weight.trim().strip_prefix("q=").and_then(|weight| weight.trim().parse::<f32>().ok())?;
     (weight > 0.0).then_some((weight, tag.trim()))
-}
-
-fn toml_files(folder: &Path) -> Result<Vec<PathBuf>, LanguageError> {
-    let unreadable = |source| LanguageError::Unreadable { path: folder.to_owned(), source };
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(unreadable)? {
-        let path = entry.map_err(unreadable)?.path();
-        if path.extension().is_some_and(|extension| extension == "toml") {
-            files.push(path);
-        }
-    }
-    files.sort();
-    Ok(files)
 }
 
 fn parsed(path: &Path, text: &str) -> Result<Table, LanguageError> {

@@ -4,6 +4,8 @@ mod administered;
 mod connected;
 mod credentials;
 mod recorded;
+mod updated;
+mod watched;
 
 use std::path::PathBuf;
 use std::process::Command;

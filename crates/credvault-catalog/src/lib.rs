@@ -1,5 +1,6 @@
 //! The provider catalog: for each third party, the ways to authenticate, what a credential consists of, and how
-//! requests carry it. It makes no network calls and reads nothing but provider files.
+//! requests carry it. It makes no network calls and reads nothing but provider files. [`toml_files`] reads a folder of
+//! them, and serves the languages of the pages, too.
 //!
 //! Providers are data, one file each: `providers/*.toml` are embedded, and operators add more in a folder. A new
 //! provider like the known ones needs a file and no code; `docs/provider-files.md` describes the format. [`Catalog`]
@@ -80,6 +81,8 @@ mod provider;
 mod catalog;
 
 // Loading.
+mod folder;
+
 mod load;
 
 mod document;
@@ -91,6 +94,7 @@ pub use consent_page::ConsentPage;
 pub use credential_test::{CredentialTest, Verdict};
 pub use delivery::Delivery;
 pub use discovery::Discovery;
+pub use folder::{TomlFile, UnreadableFile, toml_files};
 pub use form::{FormField, InputKind};
 pub use id_token::{IdToken, IdTokenError};
 pub use load::LoadError;

@@ -40,11 +40,12 @@ mod provider;
 mod embedded;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use credvault_domain::rule_of;
 
 use crate::catalog::Catalog;
+use crate::folder::{TomlFile, UnreadableFile, toml_files};
 use crate::provider::Provider;
 use crate::shown::shown_key;
 
@@ -56,13 +57,8 @@ use locate::{key_at, line_of_key, line_of_offset};
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// The folder or a file in it cannot be read.
-    #[error("the provider catalog {path} cannot be read: {source}")]
-    Unreadable {
-        /// The folder or file that cannot be read.
-        path: PathBuf,
-        /// The operating system's reason.
-        source: std::io::Error,
-    },
+    #[error("the provider catalog {0}")]
+    Unreadable(UnreadableFile),
     /// A file breaks a rule of the format.
     #[error("provider file {file}, line {line}: {key} {problem}")]
     Broken {
@@ -89,27 +85,13 @@ impl Catalog {
             let provider = parse(name, text)?;
             providers.insert(provider.id.clone(), provider);
         }
-        for path in folder.map(toml_files).transpose()?.unwrap_or_default() {
-            let unreadable = |source| LoadError::Unreadable { path: path.clone(), source };
-            let text = std::fs::read_to_string(&path).map_err(unreadable)?;
+        let files = folder.map(toml_files).transpose().map_err(LoadError::Unreadable)?;
+        for TomlFile { path, text } in files.unwrap_or_default() {
             let provider = parse(&path.display().to_string(), &text)?;
             providers.insert(provider.id.clone(), provider);
         }
         Ok(Self { providers })
     }
-}
-
-fn toml_files(folder: &Path) -> Result<Vec<PathBuf>, LoadError> {
-    let unreadable = |source| LoadError::Unreadable { path: folder.to_owned(), source };
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(unreadable)? {
-        let path = entry.map_err(unreadable)?.path();
-        if path.extension().is_some_and(|extension| extension == "toml") {
-            files.push(path);
-        }
-    }
-    files.sort();
-    Ok(files)
 }
 
 /// Parses and checks the provider file `text`. `file` is its name or path.

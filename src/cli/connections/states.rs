@@ -30,10 +30,10 @@ pub(in crate::cli) enum StateCommand {
 #[derive(Args, Debug)]
 pub(in crate::cli) struct ChangeArgs {
     #[command(flatten)]
-    one: NamedArgs,
+    pub(super) one: NamedArgs,
     /// The etag that the connection must have, as JSON shows it.
     #[arg(long, default_value = "")]
-    etag: String,
+    pub(super) etag: String,
 }
 
 #[derive(Args, Debug)]

@@ -3,9 +3,9 @@
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 
-use crate::cli::args::OutputArgs;
-use crate::cli::client::ClientArgs;
+use crate::cli::client::OfTenantArgs;
 use crate::cli::failure::Failure;
+use crate::cli::live::WatchArgs;
 use crate::cli::lookup::{request_id, time_text, word};
 use crate::cli::output::Output;
 use crate::cli::shown;
@@ -25,13 +25,10 @@ pub(in crate::cli) struct ListArgs {
     /// Where the list continues, as an earlier list has printed it.
     #[arg(long, value_name = "TOKEN", default_value = "")]
     page_token: String,
-    /// The tenant that owns the endpoints. Without it, the platform's own.
-    #[arg(long, value_name = "ID", default_value = "")]
-    of_tenant: String,
     #[command(flatten)]
-    client: ClientArgs,
+    watch: WatchArgs,
     #[command(flatten)]
-    output: OutputArgs,
+    of: OfTenantArgs,
 }
 
 #[derive(Args, Debug)]
@@ -40,13 +37,8 @@ pub(in crate::cli) struct RetryArgs {
     endpoint: String,
     /// The id of the event.
     event: String,
-    /// The tenant that owns the endpoint. Without it, the platform's own.
-    #[arg(long, value_name = "ID", default_value = "")]
-    of_tenant: String,
     #[command(flatten)]
-    client: ClientArgs,
-    #[command(flatten)]
-    output: OutputArgs,
+    of: OfTenantArgs,
 }
 
 #[derive(ValueEnum, Clone, Copy, Debug)]
@@ -70,31 +62,35 @@ impl StateArg {
 }
 
 pub(super) async fn list(arguments: ListArgs, output: &mut Output) -> Result<(), Failure> {
-    let client = arguments.client.connect().await?;
-    let state = arguments.state.map_or(v1::EventDeliveryState::Unspecified, StateArg::state);
+    let ListArgs { endpoint, state, page_size, page_token, watch, of } = arguments;
+    let state = state.map_or(v1::EventDeliveryState::Unspecified, StateArg::state);
     let request = v1::ListEventDeliveriesRequest {
-        tenant_id: arguments.of_tenant,
-        endpoint_id: arguments.endpoint,
+        tenant_id: of.of_tenant,
+        endpoint_id: endpoint,
         state: state.into(),
-        page_size: arguments.page_size,
-        page_token: arguments.page_token,
+        page_size,
+        page_token,
     };
-    let page = client.admin().list_event_deliveries(request).await?.into_inner();
-    let found = (page.deliveries.as_slice(), page.next_page_token.as_str());
-    shown::page("EventDelivery", found, arguments.output.output, output, &HEADINGS, row)
+    watch
+        .show(&of.client, of.output.output, output, async |client, format, output| {
+            let page = client.admin().list_event_deliveries(request.clone()).await?.into_inner();
+            let found = (page.deliveries.as_slice(), page.next_page_token.as_str());
+            shown::page("EventDelivery", found, format, output, &HEADINGS, row)
+        })
+        .await
 }
 
 pub(super) async fn retry(arguments: RetryArgs, output: &mut Output) -> Result<(), Failure> {
-    let client = arguments.client.connect().await?;
+    let client = arguments.of.client.connect().await?;
     let request = v1::RetryEventDeliveryRequest {
-        tenant_id: arguments.of_tenant,
+        tenant_id: arguments.of.of_tenant,
         endpoint_id: arguments.endpoint,
         event_id: arguments.event,
         request_id: request_id()?,
     };
     let retried = client.admin().retry_event_delivery(request).await?.into_inner();
     let delivery = retried.delivery.context("the vault answered without a delivery")?;
-    shown::one("EventDelivery", &delivery, arguments.output.output, output, |output| {
+    shown::one("EventDelivery", &delivery, arguments.of.output.output, output, |output| {
         output.table(&HEADINGS, &[row(&delivery)])
     })
 }

@@ -3,8 +3,9 @@
 use clap::Args;
 
 use crate::cli::args::OutputArgs;
-use crate::cli::client::ClientArgs;
+use crate::cli::client::{Client, ClientArgs};
 use crate::cli::failure::Failure;
+use crate::cli::live::WatchArgs;
 use crate::cli::output::{Format, Output};
 use crate::cli::watching::described;
 use credvault_proto::v1;
@@ -17,26 +18,35 @@ pub(in crate::cli) struct StatusArgs {
     #[arg(long, conflicts_with = "tenant_id")]
     all: bool,
     #[command(flatten)]
+    watch: WatchArgs,
+    #[command(flatten)]
     client: ClientArgs,
     #[command(flatten)]
     output: OutputArgs,
 }
 
 pub(super) async fn show(arguments: StatusArgs, output: &mut Output) -> Result<(), Failure> {
-    let client = arguments.client.connect().await?;
-    if arguments.all {
-        return super::all::show(&client, arguments.output.output, output).await;
-    }
-    let tenant_id = arguments.tenant_id.unwrap_or_default();
-    let request = v1::GetKeyStatusRequest { tenant_id: tenant_id.clone() };
+    let StatusArgs { tenant_id, all, watch, client, output: printed } = arguments;
+    let tenant_id = tenant_id.unwrap_or_default();
+    watch
+        .show(&client, printed.output, output, async |client, format, output| match all {
+            true => super::all::show(client, format, output).await,
+            false => one(client, &tenant_id, format, output).await,
+        })
+        .await
+}
+
+/// Shows the root keys, and the keys of one tenant or of the platform.
+async fn one(client: &Client, tenant_id: &str, format: Format, output: &mut Output) -> Result<(), Failure> {
+    let request = v1::GetKeyStatusRequest { tenant_id: tenant_id.to_owned() };
     let status = client.admin().get_key_status(request).await?.into_inner();
-    if let Format::Json = arguments.output.output {
+    if format == Format::Json {
         return output.json("GetKeyStatusResponse", &status);
     }
     let headings = ["ROOT KEY", "SOURCE", "NAME", "STATE", "CONFIGURED HERE", "TENANT KEYS UNDER IT"];
     output.table::<Failure>(&headings, &status.root_keys.iter().map(root).collect::<Vec<_>>())?;
     output.line::<Failure>("")?;
-    output.line::<Failure>(&title(&tenant_id))?;
+    output.line::<Failure>(&title(tenant_id))?;
     let headings = ["VERSION", "STATE", "ROOT KEY", "SEALED UNDER IT", "USES"];
     output.table::<Failure>(&headings, &status.tenant_keys.iter().map(key).collect::<Vec<_>>())?;
     for (what, progress) in [("the key", &status.rotation), ("the root key", &status.root_rotation)] {

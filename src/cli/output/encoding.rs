@@ -48,6 +48,11 @@ pub(super) fn json(value: &impl Serialize) -> anyhow::Result<String> {
     serde_json::to_string_pretty(value).context("the answer cannot be printed as JSON")
 }
 
+/// The same in one line.
+pub(super) fn json_line(value: &impl Serialize) -> anyhow::Result<String> {
+    serde_json::to_string(value).context("the answer cannot be printed as JSON")
+}
+
 /// A value as the text of a YAML document, without a line feed at its end.
 pub(super) fn yaml(value: &impl Serialize) -> anyhow::Result<String> {
     let value = serde_json::to_value(value).context("the answer cannot be printed as YAML")?;

@@ -3,7 +3,7 @@
 use anyhow::Context as _;
 use clap::{Args, Subcommand, ValueEnum};
 
-use crate::cli::args::OutputArgs;
+use crate::cli::args::{OutputArgs, PageArgs};
 use crate::cli::client::{ClientArgs, TenantArgs};
 use crate::cli::failure::Failure;
 use crate::cli::lookup::{request_id, time_text, word};
@@ -39,6 +39,8 @@ pub(in crate::cli) struct ListArgs {
     /// List only tenants in this state.
     #[arg(long, value_enum)]
     state: Option<StateArg>,
+    #[command(flatten)]
+    page: PageArgs,
     #[command(flatten)]
     client: ClientArgs,
     #[command(flatten)]
@@ -94,16 +96,15 @@ pub(super) async fn run(command: LifeCommand, output: &mut Output) -> Result<(),
 async fn list(arguments: ListArgs, output: &mut Output) -> Result<(), Failure> {
     let client = arguments.client.connect().await?;
     let state = arguments.state.map_or(v1::TenantState::Unspecified, StateArg::state);
-    let mut request = v1::ListTenantsRequest { page_size: 500, state: state.into(), ..Default::default() };
-    let mut all = Vec::new();
-    loop {
-        let page = client.admin().list_tenants(request.clone()).await?.into_inner();
-        all.extend(page.tenants);
-        if page.next_page_token.is_empty() {
-            return shown::list("Tenant", &all, arguments.output.output, output, &HEADINGS, row);
-        }
-        request.page_token = page.next_page_token;
-    }
+    let (all, next) = arguments
+        .page
+        .items(async |page_size, page_token| {
+            let request = v1::ListTenantsRequest { page_size, page_token, state: state.into() };
+            let page = client.admin().list_tenants(request).await?.into_inner();
+            Ok((page.tenants, page.next_page_token))
+        })
+        .await?;
+    shown::page("Tenant", (&all, &next), arguments.output.output, output, &HEADINGS, row)
 }
 
 fn print(tenant: Option<v1::Tenant>, format: Format, output: &mut Output) -> Result<(), Failure> {

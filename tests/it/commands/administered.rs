@@ -1,5 +1,7 @@
 //! The commands of administrators: the catalog, tenants, apps, and events with their deliveries.
 
+use serde_json::{Value, json};
+
 use super::Shell;
 use crate::harness::receiver::Receiver;
 use crate::harness::{VaultBuilder, by_id, eventually, generic, refusal};
@@ -32,6 +34,57 @@ async fn the_catalog_and_the_life_of_a_tenant() {
     assert_eq!(app.token(by_id(&id)).await.unwrap(), "CANARY");
     assert_eq!(shell.json("operator", &["tenants", "get", "globex"])["displayName"], "Globex Ltd");
     shell.operator(4, &["tenants", "get", "nowhere"]);
+}
+
+/// The first page of a list, and the one behind it, each with one item, whose name is in this field.
+fn pages(shell: &Shell, service: &str, list: &[&str], name: &str) -> [String; 2] {
+    let page = |more: &[&str]| {
+        let page = shell.json(service, &[list, &["--page-size", "1"], more].concat());
+        assert_eq!(page["items"].as_array().unwrap().len(), 1, "{list:?}: {page}");
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        (text(&page["items"][0][name]), text(&page["nextPageToken"]))
+    };
+    let (first, token) = page(&[]);
+    let (second, _) = page(&["--page-token", &token]);
+    let table = shell.run(service, 0, &[list, &["--page-size", "1"]].concat());
+    assert!(table.contains(&first) && table.contains("(more with --page-token "), "{table}");
+    [first, second]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_list_has_pages() {
+    let vault = VaultBuilder::sqlite().start().await;
+    let shell = Shell::of(&vault).await;
+    vault.tenant("globex").await;
+    assert_eq!(pages(&shell, "operator", &["tenants", "list"], "id"), ["acme", "globex"]);
+    let [first, second] = pages(&shell, "app", &["providers", "list"], "id");
+    assert!(first < second, "{first} {second}");
+
+    vault.write("secret.txt", "CANARY_secret_of_the_app");
+    let of_tenant = ["--of-tenant", "acme"];
+    for provider in ["slack", "xero"] {
+        let put = ["apps", "put", provider, "--client-id", "4f2a", "--client-secret", "secret.txt"];
+        let redirect = ["--redirect-uri", "https://app.example.com/back"];
+        let more: &[&str] =
+            if provider == "slack" { &["--setting-file", "signing_secret=secret.txt"] } else { &[] };
+        shell.operator(0, &[&put[..], &redirect, more, &of_tenant].concat());
+    }
+    let apps = [&["apps", "list"], &of_tenant[..]].concat();
+    assert_eq!(pages(&shell, "operator", &apps, "provider"), ["slack", "xero"]);
+    let whole = shell.json("operator", &apps);
+    assert_eq!((whole["items"].as_array().unwrap().len(), &whole["nextPageToken"]), (2, &json!("")));
+    let deleted = shell.json("operator", &[&["apps", "delete", "xero", "--yes"], &of_tenant[..]].concat());
+    assert_eq!(deleted, json!({}));
+
+    for path in ["one", "two"] {
+        let url = format!("https://events.invalid/{path}");
+        shell.operator(0, &[&["events", "put-endpoint", "--url", &url], &of_tenant[..]].concat());
+    }
+    let [first, second] =
+        pages(&shell, "operator", &[&["events", "endpoints"], &of_tenant[..]].concat(), "url");
+    assert_ne!(first, second);
+    let unnamed = shell.operator(2, &["tenants", "list", "--page-token", "x"]);
+    assert!(unnamed.contains("--page-size"), "{unnamed}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
