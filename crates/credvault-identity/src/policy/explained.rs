@@ -171,13 +171,14 @@ impl Policies {
         let (service, resource) = (&caller.service, Resource::of(namespace));
         check_asked(action, resource, facts)?;
         let narrowed = self.narrow(service, action);
-        let answer = match &narrowed.always {
-            _ if !narrowed.permits => Err(denial(service, action)),
-            Some(always) => always.clone(),
-            None => self
-                .question(&narrowed, action, resource, caller.circumstances(), facts)
+        let answer = if !narrowed.permits {
+            Err(denial(service, action))
+        } else if let Some(always) = &narrowed.always {
+            always.clone()
+        } else {
+            self.question(&narrowed, action, resource, caller.circumstances(), facts)
                 .map_err(|_| denial(service, action))
-                .and_then(|request| narrowed.answer(service, action, &request)),
+                .and_then(|request| narrowed.answer(service, action, &request))
         };
         let (ids, denial) = match answer {
             Ok(permit) => (permit.policies().to_vec(), None),
