@@ -22,7 +22,7 @@ const SERVICES: [&str; 5] =
     ["VaultService", "ConnectionService", "AuditService", "AdminService", "Permission"];
 
 const OWNERS: [(&str, &str); 4] =
-    [("", "none"), ("tenant", "the tenant"), ("user", "the user at the right"), ("platform", "the platform")];
+    [("", "none"), ("tenant", "the tenant"), ("user", "the owning user"), ("platform", "the platform")];
 
 const SOURCES: [(&str, &str); 5] = [
     ("", "as usual"),
