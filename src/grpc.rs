@@ -20,4 +20,4 @@ pub(crate) use gate::Gate;
 pub(crate) use listener::Server;
 pub(crate) use routes::{MAX_HEALTH_MESSAGE, routes};
 pub(crate) use tls::{Tls, certificates, check_pair, private_key};
-pub(crate) use wire::{code_name, reason_of, struct_of, timestamp};
+pub(crate) use wire::{code_name, explained_policy, policy_question, reason_of, struct_of, timestamp};

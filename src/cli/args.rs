@@ -27,6 +27,11 @@ pub(super) struct ConfigArgs {
 }
 
 impl ConfigArgs {
+    /// Whether the command line itself names a configuration. The variables alone do not count.
+    pub(super) fn is_given(&self) -> bool {
+        self.config.is_some() || !self.overrides.is_empty()
+    }
+
     pub(super) fn read(&self) -> RawSettings {
         let config = environment::path(self.config.as_ref(), "CREDVAULT_CONFIG");
         RawSettings::read(config.as_deref(), std::env::vars_os(), &self.overrides)

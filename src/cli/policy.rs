@@ -1,26 +1,29 @@
-//! `policy explain`: what the policies of a configuration, or of files, say about a call that might be made. It calls no vault.
+//! `policy explain`: whether a service may make a call, and which policies say so. It asks a running vault, or without one the
+//! policy files of a configuration. Both ways ask the same question and print the same answer.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use credvault_domain::{
-    Action, ActionTarget, NameError, Owner, ProviderId, Purpose, ServiceId, TenantId, TenantSource, UserId,
-};
-use credvault_identity::{Caller, Explained, Facts, Policies, PolicyFile, VerifiedTenant};
-use serde_json::{Value, json};
+use credvault_domain::Violations;
+use credvault_identity::{Policies, PolicyFile, PolicyQuestion};
+use credvault_proto::v1;
 use tonic::Status;
 
 use super::args::{ConfigArgs, OutputArgs};
+use super::client::ClientArgs;
+use super::completion::providers_completer;
 use super::failure::Failure;
 use super::output::{Format, Output};
 use super::secret_input::text_of;
+use super::serve::{ONE_THREAD, run as run_on};
+use crate::grpc::{explained_policy, policy_question};
 use crate::reload::{FileContents, parsable};
 
 #[derive(Subcommand, Debug)]
 pub(super) enum PolicyCommand {
-    /// Say whether a service may make a call, and which policies decide. Reads the policy files, and calls no vault. Ends with
-    /// code 3 if the call would be denied.
+    /// Say whether a service may make a call, and which policies decide. Asks a running vault; with --policies, --config or
+    /// --set it reads policy files, and calls no vault. Ends with code 3 if the call would be denied.
     Explain(ExplainArgs),
 }
 
@@ -41,8 +44,11 @@ pub(super) struct ExplainArgs {
     /// The verified user of the call, if it has one.
     #[arg(long, value_name = "USER")]
     of_user: Option<String>,
+    /// A connection of the tenant that the call is about, in place of its provider and owner. Only a running vault knows it.
+    #[arg(long, value_name = "ID", conflicts_with_all = ["provider", "owner"])]
+    connection: Option<String>,
     /// The provider of the connection.
-    #[arg(long)]
+    #[arg(long, add = providers_completer())]
     provider: Option<String>,
     /// The owner of the connection: `tenant`, `platform`, or `user:` and the user's id.
     #[arg(long)]
@@ -53,56 +59,67 @@ pub(super) struct ExplainArgs {
     /// The address that the call comes from.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
     from: IpAddr,
-    /// A policy file to ask in place of those of the configuration. Repeatable.
+    /// A policy file to ask, in place of a vault and of the files of a configuration. Repeatable.
     #[arg(long, value_name = "FILE")]
     policies: Vec<PathBuf>,
     #[command(flatten)]
     config: ConfigArgs,
     #[command(flatten)]
+    client: ClientArgs,
+    #[command(flatten)]
     output: OutputArgs,
-}
-
-/// A call that might be made, and what it is about.
-struct Question {
-    caller: Caller,
-    action: Action,
-    namespace: TenantId,
-    provider: Option<ProviderId>,
-    owner: Option<Owner>,
-    purpose: Option<Purpose>,
-}
-
-/// What the policies say about one action.
-struct Decision {
-    action: &'static str,
-    permitted: bool,
-    policies: Vec<String>,
-    /// Why it is denied; empty if it is not.
-    denial: String,
 }
 
 pub(super) fn run(command: PolicyCommand, output: &mut Output) -> Result<(), Failure> {
     let PolicyCommand::Explain(arguments) = command;
-    let question = arguments.question()?;
-    let decisions = question.decisions(&arguments.policies()?)?;
+    let (request, question) = arguments.asked()?;
+    let explained = if arguments.policies.is_empty() && !arguments.config.is_given() {
+        run_on(ONE_THREAD, async {
+            let client = arguments.client.connect().await?;
+            Ok::<_, Failure>(client.admin().explain_policy(request).await?.into_inner())
+        })?
+    } else {
+        arguments.of_files(&question)?
+    };
     match arguments.output.output {
-        Format::Json => {
-            let shown: Vec<Value> = decisions.iter().map(Decision::json).collect();
-            let text = serde_json::to_string_pretty(&shown);
-            output.line::<Failure>(&text.map_err(|error| Failure::Unexpected(error.into()))?)?;
-        }
-        Format::Table => {
-            let rows: Vec<_> = decisions.iter().map(Decision::row).collect();
-            output.table::<Failure>(&["ACTION", "DECISION", "POLICIES"], &rows)?;
-        }
+        Format::Json => output.json::<Failure>("ExplainPolicyResponse", &explained)?,
+        Format::Table => print(&explained, output)?,
     }
-    match decisions.iter().find(|decision| !decision.permitted) {
+    match explained.decisions.iter().find(|decision| !decision.permitted) {
         Some(decision) => Err(Status::permission_denied(decision.denial.as_str()).into()),
         None => Ok(()),
     }
 }
 
 impl ExplainArgs {
+    /// The question, as the vault takes it and as policies do.
+    fn asked(&self) -> Result<(v1::ExplainPolicyRequest, PolicyQuestion), Failure> {
+        let text = |option: &Option<String>| option.clone().unwrap_or_default();
+        let request = v1::ExplainPolicyRequest {
+            service: self.service.clone(),
+            action: self.action.clone(),
+            tenant_id: text(&self.of_tenant),
+            tenant_source: text(&self.tenant_source),
+            user_id: text(&self.of_user),
+            connection_id: text(&self.connection),
+            provider: text(&self.provider),
+            owner: self.owner.as_deref().map(owner).transpose()?,
+            purpose: text(&self.purpose),
+            source_address: self.from.to_string(),
+        };
+        let question = policy_question(&request).map_err(|violations| wrong(&violations))?;
+        Ok((request, question))
+    }
+
+    /// What the policy files say that the command line names.
+    fn of_files(&self, question: &PolicyQuestion) -> Result<v1::ExplainPolicyResponse, Failure> {
+        if self.connection.is_some() {
+            let rule = "needs a running vault: name --provider and --owner instead, or leave out --policies, --config and --set";
+            return Err(Failure::Usage(format!("--connection {rule}")));
+        }
+        explained(&self.policies()?, question)
+    }
+
     fn policies(&self) -> Result<Policies, Failure> {
         let files = match self.policies.as_slice() {
             [] => {
@@ -125,128 +142,75 @@ impl ExplainArgs {
         };
         Policies::parse(&files).map_err(|error| Failure::Usage(error.to_string()))
     }
+}
 
-    fn question(&self) -> Result<Question, Failure> {
-        let service = ServiceId::parse(&self.service)
-            .map_err(|error| Failure::Usage(format!("SPIFFE_ID is wrong: {error}")))?;
-        let action = Action::ALL.iter().copied().find(|action| action.as_str() == self.action);
-        let action = action.ok_or_else(|| {
-            let way_out = "`credvault config show --policy-schema` lists all of them";
-            Failure::Usage(format!("RPC must be the name of an RPC or a permission; {way_out}"))
-        })?;
-        let tenant = given("--of-tenant", self.of_tenant.as_deref(), TenantId::parse)?;
-        let user = given("--of-user", self.of_user.as_deref(), UserId::parse)?;
-        let source = match self.tenant_source.as_deref().and_then(TenantSource::from_stored) {
-            Some(source) => source,
-            None if action.service() == "AdminService" => TenantSource::None,
-            None => TenantSource::Header,
-        };
-        let vouched = tenant.clone().filter(|_| source != TenantSource::None);
-        if user.is_some() && vouched.is_none() {
-            let rule =
-                "needs a tenant that is vouched for: give --of-tenant, and --tenant-source if it is none";
-            return Err(Failure::Usage(format!("--of-user {rule}")));
-        }
-        let tenant_of_call = vouched.map(|tenant| VerifiedTenant { tenant, user, source });
-        Ok(Question {
-            caller: Caller { service, tenant: tenant_of_call, source_address: self.from },
-            action,
-            namespace: tenant.unwrap_or_else(TenantId::platform),
-            provider: given("--provider", self.provider.as_deref(), ProviderId::parse)?,
-            owner: self.owner.as_deref().map(owner).transpose()?,
-            purpose: given("--purpose", self.purpose.as_deref(), Purpose::parse)?,
-        })
+/// What these policies say, as a vault with them would answer.
+fn explained(policies: &Policies, question: &PolicyQuestion) -> Result<v1::ExplainPolicyResponse, Failure> {
+    let said = policies.explain(question);
+    let said = said.map_err(|never| Failure::Usage(format!("{} {}", option(never.fact), never.rule)))?;
+    Ok(explained_policy(question, &said))
+}
+
+/// What is wrong with the command line, by its options.
+fn wrong(violations: &Violations) -> Failure {
+    let each = violations.iter().map(|one| format!("{} {}", option(&one.field), one.rule));
+    Failure::Usage(each.collect::<Vec<_>>().join("; "))
+}
+
+/// The option behind a field of the request.
+fn option(field: &str) -> &str {
+    match field.split('.').next().unwrap_or_default() {
+        "service" => "SPIFFE_ID",
+        "action" => "RPC",
+        "tenant_id" => "--of-tenant",
+        "tenant_source" => "--tenant-source",
+        "user_id" => "--of-user",
+        "connection_id" => "--connection",
+        "provider" => "--provider",
+        "owner" => "--owner",
+        "purpose" => "--purpose",
+        "source_address" => "--from",
+        _ => field,
     }
 }
 
-/// The value of an option, if it is given and keeps its rule.
-fn given<T>(
-    option: &str,
-    text: Option<&str>,
-    parse: impl FnOnce(&str) -> Result<T, NameError>,
-) -> Result<Option<T>, Failure> {
-    let parsed = text.map(parse).transpose();
-    parsed.map_err(|rule| Failure::Usage(format!("{option} {rule}")))
-}
-
-fn owner(text: &str) -> Result<Owner, Failure> {
-    match (text, text.strip_prefix("user:")) {
-        ("tenant", _) => Ok(Owner::Tenant),
-        ("platform", _) => Ok(Owner::Platform),
-        (_, Some(user)) => {
-            let user = UserId::parse(user);
-            Ok(Owner::User(
-                user.map_err(|rule| Failure::Usage(format!("the user after --owner user: {rule}")))?,
-            ))
-        }
+fn owner(text: &str) -> Result<v1::Owner, Failure> {
+    let (kind, user) = match (text, text.strip_prefix("user:")) {
+        ("tenant", _) => (v1::OwnerKind::Tenant, ""),
+        ("platform", _) => (v1::OwnerKind::Platform, ""),
+        (_, Some(user)) => (v1::OwnerKind::User, user),
         (_, None) => {
-            Err(Failure::Usage("--owner must be tenant, platform, or user: and the id of a user".to_owned()))
+            let rule = "--owner must be tenant, platform, or user: and the id of a user";
+            return Err(Failure::Usage(rule.to_owned()));
         }
-    }
+    };
+    Ok(v1::Owner { kind: kind.into(), user_id: user.to_owned() })
 }
 
-impl Question {
-    /// What decides whether the call succeeds: permissions that it needs besides, and then the action itself.
-    fn decisions(&self, policies: &Policies) -> Result<Vec<Decision>, Failure> {
-        let facts = Facts {
-            provider: self.provider.as_ref(),
-            owner: self.owner.as_ref(),
-            purpose: self.purpose.as_ref(),
-        };
-        let before = self.permissions().into_iter().map(|action| (action, Facts::default()));
-        before
-            .chain([(self.action, facts)])
-            .map(|(action, facts)| self.decision(policies, action, facts))
-            .collect()
+/// Prints the decisions, and what policies may look at besides.
+fn print(explained: &v1::ExplainPolicyResponse, output: &mut Output) -> Result<(), Failure> {
+    let rows: Vec<_> = explained.decisions.iter().map(row).collect();
+    output.table_with_spare::<Failure>(&["ACTION", "DECISION", "POLICIES", "FILES"], 1, &rows)?;
+    if explained.not_given.is_empty() {
+        return Ok(());
     }
-
-    /// The permissions without which the vault does not ask about the action.
-    fn permissions(&self) -> Vec<Action> {
-        let mut needed = Vec::new();
-        if self.caller.tenant_source() == TenantSource::Header {
-            needed.push(Action::AssertTenant);
-        }
-        let in_namespace = matches!(self.action.target(), ActionTarget::Connection | ActionTarget::Namespace);
-        if in_namespace && self.namespace.is_platform() {
-            needed.push(Action::ActForPlatform);
-        }
-        if let Some(Owner::User(user)) = self.owner.as_ref().filter(|_| in_namespace)
-            && self.caller.user() != Some(user)
-        {
-            needed.push(Action::AccessOtherUsers);
-        }
-        needed.retain(|permission| *permission != self.action);
-        needed
-    }
-
-    fn decision(&self, policies: &Policies, action: Action, facts: Facts<'_>) -> Result<Decision, Failure> {
-        let name = action.as_str();
-        match policies.explain(&self.caller, action, &self.namespace, facts) {
-            Explained::Permitted(policies) => {
-                Ok(Decision { action: name, permitted: true, policies, denial: String::new() })
-            }
-            Explained::Denied(denial) => {
-                let text = denial.to_string();
-                Ok(Decision { action: name, permitted: false, policies: denial.policies, denial: text })
-            }
-            Explained::NeverAsked(rule) => {
-                let options = "--of-tenant names a tenant, --provider a provider, --owner an owner";
-                Err(Failure::Usage(format!("{name} {rule}; {options}")))
-            }
-        }
-    }
+    let options: Vec<&str> = explained.not_given.iter().map(|fact| option(fact)).collect();
+    output.line(&format!("Policies may also look at what was not given: {}", options.join(", ")))
 }
 
-impl Decision {
-    fn row(&self) -> Vec<String> {
-        let decision = if self.permitted { "permitted" } else { "denied" };
-        vec![self.action.to_owned(), decision.to_owned(), self.policies.join(" ")]
-    }
-
-    fn json(&self) -> Value {
-        let Self { action, permitted, policies, denial } = self;
-        json!({ "action": action, "permitted": permitted, "policies": policies, "denial": denial })
-    }
+fn row(decision: &v1::PolicyDecision) -> Vec<String> {
+    let said = if decision.permitted { "permitted" } else { "denied" };
+    let of = |part: fn(&v1::DecidingPolicy) -> &str| {
+        let mut parts: Vec<&str> = decision.policies.iter().map(part).collect();
+        parts.dedup();
+        parts.join(" ")
+    };
+    vec![
+        decision.action.clone(),
+        said.to_owned(),
+        of(|policy| policy.id.as_str()),
+        of(|policy| policy.file.as_str()),
+    ]
 }
 
 #[cfg(test)]
@@ -263,55 +227,69 @@ mod tests {
     "#;
 
     /// An action, whether it is permitted, and the policies that say so.
-    type Explained = (&'static str, bool, Vec<String>);
+    type Said = (String, bool, Vec<String>);
 
-    fn explained(more: &str) -> Result<Vec<Explained>, Failure> {
+    fn arguments(more: &str) -> ExplainArgs {
         let command = PolicyCommand::augment_subcommands(clap::Command::new("policy"));
         let words = format!("policy explain spiffe://one.test/sync {more}");
         let found = command.try_get_matches_from(words.split(' ')).expect("right");
         let PolicyCommand::Explain(arguments) = PolicyCommand::from_arg_matches(&found).expect("right");
+        arguments
+    }
+
+    fn said(more: &str) -> Result<Vec<Said>, Failure> {
         let file = PolicyFile { name: "test.cedar".to_owned(), text: POLICIES.to_owned() };
         let policies = Policies::parse(&[file]).expect("policies");
-        let decisions = arguments.question()?.decisions(&policies)?;
-        Ok(decisions.into_iter().map(|one| (one.action, one.permitted, one.policies)).collect())
+        let decisions = explained(&policies, &arguments(more).asked()?.1)?.decisions;
+        let ids = |one: &v1::PolicyDecision| one.policies.iter().map(|policy| policy.id.clone()).collect();
+        Ok(decisions.iter().map(|one| (one.action.clone(), one.permitted, ids(one))).collect())
     }
 
     #[test]
     fn a_call_needs_its_permissions_and_its_action() {
-        let of = |id: &str| vec![id.to_owned()];
+        let of = |action: &str, id: &str| (action.to_owned(), true, vec![id.to_owned()]);
+        let denied = |action: &str| (action.to_owned(), false, Vec::new());
         let shop = "FetchCredential --of-tenant acme --provider shopify --owner";
-        let (asserted, fetched) =
-            (("AssertTenant", true, of("delegate")), ("FetchCredential", true, of("shops")));
-        let shared = explained(&format!("{shop} tenant")).expect("asked");
+        let (asserted, fetched) = (of("AssertTenant", "delegate"), of("FetchCredential", "shops"));
+        let shared = said(&format!("{shop} tenant")).expect("asked");
         assert_eq!(shared, [asserted.clone(), fetched.clone()]);
-        let own = explained(&format!("{shop} user:u1 --of-user u1")).expect("asked");
+        let own = said(&format!("{shop} user:u1 --of-user u1")).expect("asked");
         assert_eq!(own, [asserted.clone(), fetched.clone()]);
-        let others = explained(&format!("{shop} user:u1 --of-user u2")).expect("asked");
-        assert_eq!(others, [asserted, ("AccessOtherUsers", false, Vec::new()), fetched.clone()]);
-        let vouched = explained(&format!("{shop} tenant --tenant-source token")).expect("asked");
+        let others = said(&format!("{shop} user:u1 --of-user u2")).expect("asked");
+        assert_eq!(others, [asserted, denied("AccessOtherUsers"), fetched.clone()]);
+        let vouched = said(&format!("{shop} tenant --tenant-source token")).expect("asked");
         assert_eq!(vouched, [fetched]);
-        let other =
-            explained("FetchCredential --of-tenant acme --provider xero --owner tenant").expect("asked");
-        assert!(other.iter().any(|(action, permitted, _)| *action == "FetchCredential" && !permitted));
-        let created = explained("CreateTenant --of-tenant acme").expect("asked");
-        assert_eq!(created, [("CreateTenant", true, of("tenants"))]);
-        let platform = explained("FetchCredential --provider shopify --owner platform").expect("asked");
-        assert_eq!(platform[0], ("ActForPlatform", false, Vec::new()));
+        let other = said("FetchCredential --of-tenant acme --provider xero --owner tenant").expect("asked");
+        assert!(other.contains(&denied("FetchCredential")));
+        assert_eq!(said("CreateTenant --of-tenant acme").expect("asked"), [of("CreateTenant", "tenants")]);
+        let platform = said("FetchCredential --provider shopify --owner platform").expect("asked");
+        assert_eq!(platform[0], denied("ActForPlatform"));
     }
 
     #[test]
     fn what_is_wrong_is_named_with_its_option() {
         for (more, part) in [
             ("FetchCredentials", "RPC must be"),
-            ("FetchCredential --of-tenant acme --owner tenant", "is about a provider"),
-            ("FetchCredential --of-tenant acme --provider shopify", "is about an owner"),
-            ("CreateTenant", "is about a tenant"),
+            ("FetchCredential --of-tenant acme --owner tenant", "--provider must be given"),
+            ("FetchCredential --of-tenant acme --provider shopify", "--owner must be given"),
+            ("CreateTenant", "--of-tenant must be given"),
+            ("PutTool --of-tenant acme", "--of-tenant must not be given"),
             ("FetchCredential --owner CANARY", "--owner must be"),
             ("FetchCredential --of-tenant C/ANARY", "--of-tenant "),
+            ("FetchCredential --connection CANARY", "--connection "),
             ("CreateTenant --of-tenant acme --of-user u1", "--of-user needs"),
         ] {
-            let Err(Failure::Usage(text)) = explained(more) else { panic!("{more}") };
+            let Err(Failure::Usage(text)) = said(more) else { panic!("{more}") };
             assert!(text.contains(part) && !text.contains("ANARY"), "{more}: {text}");
         }
+    }
+
+    #[test]
+    fn files_know_no_connection() {
+        let id = "0193a5b2-7c40-7cc1-9d3e-1f2a3b4c5d6e";
+        let arguments = arguments(&format!("FetchCredential --connection {id} --policies none.cedar"));
+        let (_, question) = arguments.asked().expect("right");
+        let Err(Failure::Usage(text)) = arguments.of_files(&question) else { panic!("answered") };
+        assert!(text.starts_with("--connection needs a running vault"), "{text}");
     }
 }

@@ -2,7 +2,7 @@
 //! command.
 
 /// Every RPC with the command that calls it.
-pub(super) const COMMANDS: [(&str, &str); 75] = [
+pub(super) const COMMANDS: [(&str, &str); 77] = [
     ("ListProviders", "providers list"),
     ("GetProvider", "providers get"),
     ("CreateConnection", "connections create"),
@@ -52,7 +52,9 @@ pub(super) const COMMANDS: [(&str, &str); 75] = [
     ("DeleteUser", "users delete"),
     ("ListTenantConnections", "tenants connections"),
     ("ChangeTenantConnections", "tenants change"),
+    ("CountConnections", "tenants counts"),
     ("GetSuccessRates", "rates show"),
+    ("ExplainPolicy", "policy explain"),
     ("GetKeyStatus", "keys status"),
     ("RotateTenantKey", "keys rotate"),
     ("RotateRootKey", "keys rotate-root"),

@@ -1,7 +1,8 @@
-//! `tenants create|get|list|suspend|resume|connections|change|change-all|erase|erasures`: the life of a tenant, what an
+//! `tenants create|get|list|suspend|resume|connections|counts|change|change-all|erase|erasures`: the life of a tenant, what an
 //! administrator sees of its connections, changes of many of them, and its end.
 
 mod change;
+mod counts;
 mod erase;
 mod life;
 mod outcomes;
@@ -18,6 +19,7 @@ use super::lookup::print_page;
 use super::output::Output;
 use super::serve::{ONE_THREAD, run as run_on};
 use change::{ChangeArgs, WorkArgs};
+use counts::CountsArgs;
 use credvault_proto::v1;
 use erase::{EraseArgs, ErasuresArgs};
 use place::Place;
@@ -29,6 +31,8 @@ pub(super) enum TenantsCommand {
     Life(life::LifeCommand),
     /// List the connections of a tenant, of all its users.
     Connections(ConnectionsArgs),
+    /// Count the connections by state and health: of one tenant, or of all together.
+    Counts(CountsArgs),
     /// Disable, enable, disconnect, refresh or test many connections of a tenant.
     Change(ChangeArgs),
     /// The same for every tenant that `tenants list` shows, one after the other; not for the platform's own connections.
@@ -63,6 +67,7 @@ pub(super) fn run(command: TenantsCommand, output: &mut Output) -> Result<(), Fa
         match command {
             TenantsCommand::Life(command) => life::run(command, output).await,
             TenantsCommand::Connections(arguments) => list(arguments, output).await,
+            TenantsCommand::Counts(arguments) => counts::count(arguments, output).await,
             TenantsCommand::Change(arguments) => change::one(arguments, output).await,
             TenantsCommand::ChangeAll(arguments) => change::all(arguments, output).await,
             TenantsCommand::Erase(arguments) => erase::erase(arguments, output).await,

@@ -13,6 +13,7 @@ mod frame;
 mod keys;
 mod limits;
 mod oversight;
+mod policy;
 mod requirements;
 mod secrets;
 mod service_configs;

@@ -10,6 +10,7 @@ mod keys;
 mod limits;
 mod oversight;
 mod parse;
+mod policy;
 mod render;
 mod requirements;
 mod secrets;
@@ -26,14 +27,15 @@ pub(crate) use import::{import, import_result};
 pub(crate) use json::{struct_of, value_of};
 pub(crate) use keys::{key_status, older_versions, records_per_second, root_key_id, rotation};
 pub(crate) use limits::{limit_changes, source_rules, sources, tenant_limits};
-pub(crate) use oversight::{changed_connection, provider_rates};
+pub(crate) use oversight::{changed_connection, connection_count, provider_rates};
 pub(crate) use parse::{
     audit_filter, audit_groups, bulk_change, connection_filter, connection_id, connection_selection,
-    create_connection, display_name, etag, expected_version, fetch, optional_provider_id, optional_tenant_id,
-    outcome_filter, owner, paging, provider_id, put_app, put_credential, received, repeat, rotate_credential,
-    scopes, secret_store, session, sync_report, tenant_id, tenant_state, update_connection, usage_question,
-    usage_report, user_id, version,
+    counted_tenants, create_connection, display_name, etag, expected_version, fetch, optional_provider_id,
+    optional_tenant_id, outcome_filter, owner, paging, provider_id, put_app, put_credential, received,
+    repeat, rotate_credential, scopes, secret_store, session, sync_report, tenant_id, tenant_state,
+    update_connection, usage_question, usage_report, user_id, version,
 };
+pub(crate) use policy::{explained_policy, optional_connection_id, policy_question};
 pub(crate) use render::{
     audit_event, audit_summary, begun_consent, connection, credential, credential_version, deleted_user,
     dependant, described, fetch_result, grant_outcome, oauth_app, provider, rotated, sync_state, tenant,

@@ -77,7 +77,8 @@ async function everyPageIsReadable() {
   const connection = await page.locator("tbody a").first().getAttribute("href");
   const pages = [
     "/", "/?tenant=demo", "/tenants", "/tenant?tenant=demo", "/connections?tenant=demo", connection, "/audit?tenant=demo",
-    "/audit?tenant=demo&view=sums", "/keys", "/keys?tenant=demo", "/events?tenant=demo", "/apps", "/end", "/nothing",
+    "/audit?tenant=demo&view=sums", "/keys", "/keys?tenant=demo", "/events?tenant=demo", "/apps", "/policy",
+    "/policy?tenant=demo&service=spiffe%3A%2F%2Fdev.local%2Freporter&provider=shopify&owner=tenant", "/end", "/nothing",
   ];
   for (const colorScheme of ["light", "dark"]) {
     for (const width of [1280, 375]) {
@@ -157,6 +158,26 @@ async function aRotationIsFollowedWithoutLoadingThePage() {
   assert.equal(await page.locator("[data-live]").count(), 0, "what has ended is not asked for any more");
 }
 
+/// From a connection's page to the policy tester, whose fields are filled in, and to its answer.
+async function aPolicyIsAsked() {
+  await page.goto(`${origin}/`);
+  await page.getByRole("heading", { name: "All connections" }).waitFor();
+  await page.goto(`${origin}/connections?tenant=demo`);
+  await page.locator("tbody a").first().click();
+  await page.getByRole("link", { name: "May a service use this connection?" }).click();
+  await heading("Policy");
+  assert.notEqual(await page.getByLabel("Connection (id)").inputValue(), "");
+  assert.equal(await page.getByLabel("Action").inputValue(), "FetchCredential");
+  await page.getByLabel("Service (SPIFFE ID)").fill("spiffe://dev.local/app");
+  await page.keyboard.press("Enter");
+  await page.getByText("permitted", { exact: true }).first().waitFor();
+  await page.getByText("permits it").waitFor();
+  await page.getByLabel("Service (SPIFFE ID)").fill("spiffe://dev.local/reporter");
+  await page.getByLabel("Action").selectOption("PurgeConnection");
+  await page.getByRole("button", { name: "Ask" }).click();
+  await page.getByText("may not call").waitFor();
+}
+
 async function recordsAreExported() {
   await page.goto(`${origin}/audit?tenant=demo`);
   for (const [link, name, begins] of [["CSV", "audit.csv", "time,id,service"], ["JSON lines", "audit.jsonl", '{"']]) {
@@ -198,7 +219,7 @@ async function theConsoleEnds() {
 try {
   const walks = [
     theAddressOpensOneBrowser, everyPageIsReadable, aConnectionIsDisabledByKeysOnly, aTenantIsSuspendedAndResumed,
-    aRotationIsFollowedWithoutLoadingThePage, recordsAreExported, aHostilePageGetsNowhere, theConsoleEnds,
+    aRotationIsFollowedWithoutLoadingThePage, aPolicyIsAsked, recordsAreExported, aHostilePageGetsNowhere, theConsoleEnds,
   ];
   for (const walk of walks) {
     await walk();

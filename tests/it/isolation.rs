@@ -17,7 +17,7 @@ use crate::harness::{Client, TestVault};
 
 /// RPCs that take no connection's id. A new RPC must stand here or have an id that this test finds. Those that select by ids
 /// have a case of their own in `foreign_ids`.
-const WITHOUT_ID: [&str; 50] = [
+const WITHOUT_ID: [&str; 51] = [
     "ListProviders",
     "GetProvider",
     "CreateConnection",
@@ -47,6 +47,7 @@ const WITHOUT_ID: [&str; 50] = [
     "OwnSecretStores",
     "ListTenantConnections",
     "ChangeTenantConnections",
+    "CountConnections",
     "GetSuccessRates",
     "CompleteAuthorization",
     "CreateConnectSession",
@@ -114,6 +115,8 @@ fn value(message: &MessageDescriptor, field: &FieldDescriptor, id: &str, found: 
             Some(Value::List(vec![Value::Message(request(&one, id, found))]))
         }
         ("SetServiceConfigRequest" | "ListServiceConfigsRequest", "service", _) => text("report"),
+        ("ExplainPolicyRequest", "service", _) => text("spiffe://test.local/app"),
+        ("ExplainPolicyRequest", "action", _) => text("FetchCredential"),
         (_, "mappings", Kind::Message(one)) => {
             Some(Value::List(vec![Value::Message(request(&one, id, found))]))
         }

@@ -29,6 +29,7 @@ mod destinations;
 mod documents;
 mod erasures;
 mod events;
+mod explained;
 mod fairness;
 mod handoff;
 mod hang_up;

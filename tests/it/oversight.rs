@@ -1,5 +1,6 @@
 //! What administrators see of a tenant's connections, of all its users, and how they change many of them.
 
+mod counts;
 mod troubles;
 
 use std::time::Duration;

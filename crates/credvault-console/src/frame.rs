@@ -25,11 +25,21 @@ pub(crate) enum Section {
     Events,
     /// Apps that are registered at providers.
     Apps,
+    /// What policies say about calls that might be made.
+    Policy,
 }
 
 impl Section {
-    const ALL: [Self; 7] =
-        [Self::Overview, Self::Connections, Self::Tenants, Self::Audit, Self::Keys, Self::Events, Self::Apps];
+    const ALL: [Self; 8] = [
+        Self::Overview,
+        Self::Connections,
+        Self::Tenants,
+        Self::Audit,
+        Self::Keys,
+        Self::Events,
+        Self::Apps,
+        Self::Policy,
+    ];
 
     fn label(self) -> &'static str {
         match self {
@@ -40,6 +50,7 @@ impl Section {
             Self::Keys => "Keys",
             Self::Events => "Events",
             Self::Apps => "Apps",
+            Self::Policy => "Policy",
         }
     }
 
@@ -53,6 +64,7 @@ impl Section {
             Self::Keys => "/keys",
             Self::Events => "/events",
             Self::Apps => "/apps",
+            Self::Policy => "/policy",
         }
     }
 
@@ -65,7 +77,8 @@ impl Section {
             | Self::Audit
             | Self::Keys
             | Self::Events
-            | Self::Apps) => other,
+            | Self::Apps
+            | Self::Policy) => other,
         }
     }
 }

@@ -22,6 +22,8 @@ pub(crate) mod apps;
 pub(crate) mod events;
 pub(crate) mod keys;
 
+pub(crate) mod policy;
+
 use std::sync::Arc;
 
 use axum::Extension;

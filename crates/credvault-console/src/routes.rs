@@ -13,7 +13,8 @@ use crate::console::Console;
 use crate::frame::Page;
 use crate::guard::guard;
 use crate::pages::{
-    apps, audit, change, connection, connections, entrance, events, export, keys, overview, tenant, tenants,
+    apps, audit, change, connection, connections, entrance, events, export, keys, overview, policy, tenant,
+    tenants,
 };
 
 /// The routes of a console. The port that serves them must be on the loopback interface.
@@ -41,6 +42,7 @@ pub fn router(console: Arc<Console>) -> Router {
         .route("/events/retry", post(events::retry))
         .route("/apps", get(apps::list).post(apps::put))
         .route("/apps/rotate", post(apps::rotate))
+        .route("/policy", get(policy::show))
         .fallback(nothing)
         .method_not_allowed_fallback(nothing)
         .layer(from_fn_with_state(Arc::clone(&console), guard))

@@ -9,7 +9,10 @@ use credvault_domain::{Action, Permit, Present, Reach, TenantId, TenantScope, Te
 
 use crate::caller::{Caller, Presented, VerifiedTenant};
 use crate::question::{Circumstances, make_permit};
-use crate::{Error, Facts, Issuers, PeerCertificate, Policies, Resource, Trust};
+use crate::{
+    Error, Explanation, Facts, Issuers, NeverAsked, PeerCertificate, Policies, PolicyQuestion, Resource,
+    Trust,
+};
 
 /// Verifies callers and decides what they may do.
 #[derive(Debug)]
@@ -190,6 +193,14 @@ impl Identity {
         let tenant = tenant.unwrap_or_else(TenantId::platform);
         let permit = self.ask(caller, action, Resource::of(&tenant), facts)?;
         Ok((make_scope(tenant, Reach::AllUsers), permit))
+    }
+
+    /// What the policies in use say about a call that might be made. No permission comes of it.
+    ///
+    /// # Errors
+    /// The vault never asks such a question.
+    pub fn explain(&self, question: &PolicyQuestion) -> Result<Explanation, NeverAsked> {
+        self.policies.load().explain(question)
     }
 
     fn ask(

@@ -34,7 +34,10 @@ pub use certificate::{CertificateError, PeerCertificate};
 pub use error::{Denial, Error};
 pub use identity::Identity;
 pub use issuer::{AudienceClaim, Fetch, FetchError, Issuer, IssuerKind, IssuerSettings, Issuers, KeySource};
-pub use policy::{Explained, Policies, PolicyError, PolicyFile};
+pub use policy::{
+    DecidingPolicy, Explanation, NeverAsked, Policies, PolicyDecision, PolicyError, PolicyFile,
+    PolicyQuestion,
+};
 pub use question::{Facts, Resource};
 pub use schema::schema_text;
 pub use token_error::TokenError;

@@ -32,7 +32,7 @@ use crate::schema::schema_text;
 use crate::{Denial, Error};
 
 pub use error::{PolicyError, PolicyFile};
-pub use explained::Explained;
+pub use explained::{DecidingPolicy, Explanation, NeverAsked, PolicyDecision, PolicyQuestion};
 
 /// The largest number of pairs of service and action whose policies are cached.
 const MAX_NARROWED: u64 = 10_000;
@@ -40,6 +40,8 @@ const MAX_NARROWED: u64 = 10_000;
 /// A validated set of policies.
 pub struct Policies {
     all: Vec<Policy>,
+    /// The name of the file that each policy stands in, by the policy's id.
+    files: HashMap<String, String>,
     schema: &'static Schema,
     narrowed: moka::sync::Cache<(ServiceId, Action), Arc<Narrowed>>,
 }
@@ -64,7 +66,8 @@ impl Policies {
             return Err(PolicyError::Invalid(problems(&result, &files_of)));
         }
         let all = all.policies().cloned().collect();
-        Ok(Self { all, schema, narrowed: moka::sync::Cache::new(MAX_NARROWED) })
+        let files = files_of.into_iter().map(|(id, file)| (id, file.name.clone())).collect();
+        Ok(Self { all, files, schema, narrowed: moka::sync::Cache::new(MAX_NARROWED) })
     }
 
     /// The number of policies.

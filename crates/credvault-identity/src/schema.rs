@@ -39,7 +39,8 @@ pub(crate) fn tells(action: Action) -> Tells {
             | Action::ListAuditEvents
             | Action::ListEventDeliveries
             | Action::ReportUsage
-            | Action::GetUsage,
+            | Action::GetUsage
+            | Action::ExplainPolicy,
             _,
         ) => (Maybe, Maybe, Never),
         // A service's config may have no connection yet, and requirements have no owner before they are looked up.
@@ -83,7 +84,9 @@ const PLATFORM_TOO: &[Action] = &[
     Action::GetSecretPlaces,
     Action::ListTenantConnections,
     Action::ChangeTenantConnections,
+    Action::CountConnections,
     Action::GetSuccessRates,
+    Action::ExplainPolicy,
     Action::PutOAuthApp,
     Action::ListOAuthApps,
     Action::DeleteOAuthApp,
@@ -122,9 +125,11 @@ entity Platform;
 // user. The context of a connection also holds its provider, its owner (user, tenant or platform), the owning user, and
 // the caller's purpose. Policy decides about a list as a whole first, with the facts that its filters name, and then
 // about each of its items, as the list's own action; denied items are left out. An item of ListTenants,
-// ListPlatformDependants or ListErasures has that tenant as its resource, and one of ListUsers has that user as its owner. A record or
+// ListPlatformDependants or ListErasures has that tenant as its resource, and so has each tenant in the sums of CountConnections
+// over all tenants; an item of ListUsers has that user as its owner. A record or
 // an event has provider and owner if its connection is known. SummarizeAuditEvents is decided as a whole only, so a count includes records that
-// ListAuditEvents leaves out. ReportUsage and GetUsage are decided as a whole first, and then about
+// ListAuditEvents leaves out; so is CountConnections within a tenant. ExplainPolicy is asked with what its request names, and
+// once more about the connection that it names. ReportUsage and GetUsage are decided as a whole first, and then about
 // each provider and owner of the reported connections, and of the rows that name a connection or provider.
 // ListEventEndpoints is decided as a whole, too, because its items have no further facts.
 // SetServiceConfig and DeleteServiceConfig are asked about the config's owner first, then about the provider of each

@@ -20,7 +20,7 @@ pub use change::{Deleted, Purged, delete, purge, set_default, undelete};
 pub(crate) use create::chosen_mode;
 pub use create::{Create, create};
 pub use describe::Described;
-pub(crate) use describe::{describe, health_filter};
+pub(crate) use describe::{describe, health_filter, providers_with_incident};
 pub use disconnect::disconnect;
 pub use grant::GrantOutcome;
 pub use import::{Import, ImportedBatch, Item, ItemOutcome, import};

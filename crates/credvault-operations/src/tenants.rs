@@ -1,9 +1,11 @@
 //! Administration of tenants: themselves and their end, their users, keys, limits and source rules, their apps at
-//! providers. Each request names its tenant; none means the platform.
+//! providers, and what policies say about calls for them. Each request names its tenant; none means the platform.
 
 mod apps;
 mod bulk;
+mod counts;
 mod erasure;
+mod explained;
 mod keys;
 mod limits;
 mod oversight;
@@ -20,7 +22,9 @@ use crate::{Call, Paging, Parsed, Refusal, Repeat};
 
 pub use apps::{PutApp, delete_app, list_apps, put_app};
 pub use bulk::{BulkChange, ChangeKind, ChangedConnection, ChangedConnections, Outcome, change_connections};
+pub use counts::{ConnectionSum, CountedTenants, count_connections};
 pub use erasure::{EraseStep, erase, erasure, list_erasures, rotate_signing_key, signing_keys};
+pub use explained::{ExplainedCall, explain_policy};
 pub use keys::{
     RotateRootKey, RotateTenantKey, destroy_older_versions, key_status, progress, rotate_root_key,
     rotate_tenant_key,

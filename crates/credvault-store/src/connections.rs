@@ -10,6 +10,7 @@ pub(crate) mod lifecycle;
 pub(crate) mod purge;
 pub(crate) mod test_results;
 
+pub(crate) mod counts;
 pub(crate) mod due_tests;
 pub(crate) mod listing;
 pub(crate) mod quota;
@@ -168,6 +169,16 @@ impl Connections<'_> {
         let reading = self.store.read(scope).await?;
         let query = Entity::find().filter(visible(scope).add(Column::Id.eq(id.as_uuid())));
         connection(query.one(&reading.tx).await?.ok_or(Error::ConnectionNotFound)?)
+    }
+
+    /// The same for administration, of a tenant that is served or not.
+    ///
+    /// # Errors
+    /// [`Error::ConnectionNotFound`] if this scope has none of that id, or there is no such tenant.
+    pub async fn get_any(&self, scope: &TenantScope, id: ConnectionId) -> Result<Connection, Error> {
+        let tx = self.store.look(scope.tenant()).await?;
+        let query = Entity::find().filter(visible(scope).add(Column::Id.eq(id.as_uuid())));
+        connection(query.one(&tx).await?.ok_or(Error::ConnectionNotFound)?)
     }
 
     /// Changes a connection.

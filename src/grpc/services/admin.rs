@@ -15,7 +15,10 @@ use super::events::{
 use super::frame::{Answer, rpcs};
 use super::keys::{destroy_older_root_key_versions, get_key_status, rotate_root_key, rotate_tenant_key};
 use super::limits::{get_source_rules, get_tenant_limits, set_source_rules, set_tenant_limits};
-use super::oversight::{change_tenant_connections, get_success_rates, list_tenant_connections};
+use super::oversight::{
+    change_tenant_connections, count_connections, get_success_rates, list_tenant_connections,
+};
+use super::policy::explain_policy;
 use super::requirements::{delete_tool, list_tools, put_tool};
 use super::secrets::{
     check_secret_store, get_secret_places, move_secrets, own_secret_stores, write_off_secret_store,
@@ -47,7 +50,9 @@ rpcs! {
     delete_user: DeleteUserRequest -> DeleteUserResponse,
     list_tenant_connections: ListTenantConnectionsRequest -> ListTenantConnectionsResponse,
     change_tenant_connections: ChangeTenantConnectionsRequest -> ChangeTenantConnectionsResponse,
+    count_connections: CountConnectionsRequest -> CountConnectionsResponse,
     get_success_rates: GetSuccessRatesRequest -> GetSuccessRatesResponse,
+    explain_policy: ExplainPolicyRequest -> ExplainPolicyResponse,
     get_key_status: GetKeyStatusRequest -> GetKeyStatusResponse,
     destroy_older_root_key_versions: DestroyOlderRootKeyVersionsRequest -> DestroyOlderRootKeyVersionsResponse,
     get_secret_places: GetSecretPlacesRequest -> GetSecretPlacesResponse,

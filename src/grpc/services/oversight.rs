@@ -35,6 +35,16 @@ pub(super) async fn change_tenant_connections(
     }))
 }
 
+pub(super) async fn count_connections(
+    call: &mut Call,
+    request: v1::CountConnectionsRequest,
+) -> Answer<v1::CountConnectionsResponse> {
+    let counts = tenants::count_connections(call, wire::counted_tenants(&request)).await?;
+    Ok(counts.map(|counts| v1::CountConnectionsResponse {
+        counts: counts.into_iter().map(wire::connection_count).collect(),
+    }))
+}
+
 pub(super) async fn get_success_rates(
     call: &mut Call,
     request: v1::GetSuccessRatesRequest,

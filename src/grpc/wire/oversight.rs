@@ -1,8 +1,9 @@
 //! What administrators see of many connections, as messages.
 
-use credvault_operations::tenants::{ChangedConnection, Outcome, ProviderCounts};
+use credvault_operations::tenants::{ChangedConnection, ConnectionSum, Outcome, ProviderCounts};
 use credvault_store::ProviderOutcome;
 
+use super::render::{connection_state, health_state};
 use super::{affected_services, connection, fetch_error, item_status};
 use credvault_proto::v1;
 
@@ -25,6 +26,11 @@ pub(crate) fn changed_connection(changed: ChangedConnection, trace: &str) -> v1:
         hidden_affected_services,
         status: refusal.as_ref().map(|refusal| item_status(refusal, trace)),
     }
+}
+
+pub(crate) fn connection_count(sum: ConnectionSum) -> v1::ConnectionCount {
+    let ConnectionSum { state, health, count } = sum;
+    v1::ConnectionCount { state: connection_state(state).into(), health: health_state(health).into(), count }
 }
 
 pub(crate) fn provider_rates(counts: &ProviderCounts) -> v1::ProviderRates {

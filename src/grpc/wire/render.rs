@@ -23,7 +23,7 @@ use credvault_proto::v1;
 
 pub(crate) use audit::{audit_event, audit_summary};
 pub(crate) use credential::{begun_consent, credential, fetch_result, tested_connection, webhook_verdict};
-pub(crate) use health::{described, sync_state};
+pub(crate) use health::{described, health_state, sync_state};
 pub(crate) use time::timestamp;
 #[cfg(test)]
 pub(crate) use usage::usage_row;
@@ -132,7 +132,7 @@ fn times(connection: &Connection) -> v1::Connection {
     }
 }
 
-fn connection_state(state: ConnectionState) -> v1::ConnectionState {
+pub(super) fn connection_state(state: ConnectionState) -> v1::ConnectionState {
     match state {
         ConnectionState::Disconnected => v1::ConnectionState::Disconnected,
         ConnectionState::Connecting => v1::ConnectionState::Connecting,

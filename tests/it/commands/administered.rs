@@ -154,3 +154,46 @@ async fn an_endpoint_is_registered_tested_and_its_events_are_sent_again() {
     assert!(!shell.operator(0, &[&["events", "endpoints"], &of_tenant[..]].concat()).contains(&id));
     shell.operator(2, &["events", "put-endpoint"]);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn policies_are_asked_at_the_vault_and_in_files() {
+    let vault = VaultBuilder::sqlite().start().await;
+    let shell = Shell::of(&vault).await;
+    let id = vault.app("acme").await.create(generic("main", "CANARY")).await.unwrap().id;
+    let asked =
+        |service: &'static str| ["policy", "explain", service, "FetchCredential", "--of-tenant", "acme"];
+    let (app, sync) = (asked("spiffe://test.local/app"), asked("spiffe://test.local/sync"));
+    let permitted = shell.operator(0, &[&app[..], &["--connection", &id]].concat());
+    assert!(permitted.contains("permitted") && permitted.contains("--purpose"), "{permitted}");
+    let answer = shell.json("operator", &[&app[..], &["--connection", &id]].concat());
+    assert_eq!(answer["provider"], "generic");
+    assert_eq!(answer["decisions"][1]["policies"][0]["id"], "app");
+    let denied = shell.operator(3, &[&sync[..], &["--connection", &id]].concat());
+    assert!(denied.contains("no policy permits spiffe://test.local/sync FetchCredential"), "{denied}");
+    let unknown = shell.operator(4, &[&app[..], &["--connection", crate::isolation::UNKNOWN]].concat());
+    assert!(unknown.contains("CONNECTION_NOT_FOUND"), "{unknown}");
+    // The app may fetch, and may not ask; files may be asked by everyone who can read them.
+    assert!(shell.app(3, &[&app[..], &["--connection", &id]].concat()).contains("POLICY_DENIED"));
+    let none = r#"@id("none") permit (principal, action == Action::"AssertTenant", resource);"#;
+    vault.write("other.cedar", none);
+    let at = ["--provider", "generic", "--owner", "tenant", "--policies", "other.cedar"];
+    let in_files = shell.app(3, &[&app[..], &at].concat());
+    assert!(in_files.contains("none") && in_files.contains("denied"), "{in_files}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_are_counted() {
+    let vault = VaultBuilder::sqlite().start().await;
+    let shell = Shell::of(&vault).await;
+    vault.app("acme").await.create(generic("main", "CANARY")).await.unwrap();
+    vault.app("globex").await.create(generic("main", "CANARY")).await.unwrap();
+    let count = |arguments: &[&str]| {
+        let counted = shell.json("operator", &[&["tenants", "counts"][..], arguments].concat());
+        let items = counted["items"].as_array().unwrap().clone();
+        items.iter().map(|item| item["count"].as_i64().unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!((count(&[]), count(&["acme"]), count(&["--platform"])), (vec![2], vec![1], vec![]));
+    let table = shell.operator(0, &["tenants", "counts", "acme"]);
+    assert!(table.contains("connected") && table.contains("ok"), "{table}");
+    shell.operator(2, &["tenants", "counts", "acme", "--platform"]);
+}

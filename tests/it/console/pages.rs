@@ -23,8 +23,10 @@ async fn every_page_shows_what_the_vault_has_and_no_secret(builder: VaultBuilder
     let id = filled(&vault).await;
     let console = Console::open(&vault, "operator").await;
     let connection = format!("/connection?tenant=acme&id={id}");
-    let pages: [(&str, &[&str]); 16] = [
+    let asked = format!("/policy?tenant=acme&service=spiffe%3A%2F%2Ftest.local%2Fapp&connection={id}");
+    let pages: [(&str, &[&str]); 19] = [
         ("/", &["Providers in trouble", "No provider fails", "Nothing happened in these 30 days"]),
+        ("/", &["All connections", "connected: <strong>2", "connections?state=connected"]),
         ("/?tenant=acme", &["of this tenant", "connected: <strong>2"]),
         ("/tenants", &["/tenant?tenant=acme", "badge good\">active"]),
         ("/tenant?tenant=acme", &["connected: <strong>2", ">u1</a>", "refreshes per minute"]),
@@ -40,6 +42,11 @@ async fn every_page_shows_what_the_vault_has_and_no_secret(builder: VaultBuilder
         ("/keys", &["The platform", "Rotate the root key"]),
         ("/events", &["There is none", "There is no such delivery"]),
         ("/apps", &["There is no app"]),
+        ("/policy", &["Service (SPIFFE ID)", "<optgroup label=\"VaultService\">"]),
+        (
+            &asked,
+            &["badge good\">permitted", "<strong>app</strong> permits it", "policies.cedar", "the purpose"],
+        ),
     ];
     for (path, shown) in pages {
         let body = console.page(path).await;
@@ -147,4 +154,41 @@ async fn a_vault_that_is_away_is_a_page_with_a_way_out() {
         "{}",
         away.body
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_policy_tester_says_in_one_sentence_which_policy_decides() {
+    let vault = overseen(VaultBuilder::sqlite()).await;
+    let id = filled(&vault).await;
+    vault.tenant("frozen").await;
+    let console = Console::open(&vault, "operator").await;
+    // A connection's page leads here with its fields filled in.
+    let connection = console.page(&format!("/connection?tenant=acme&id={id}")).await;
+    let link = connection
+        .split('"')
+        .find(|part| part.starts_with("/policy?") && part.contains("connection="))
+        .unwrap();
+    let form = console.page(&link.replace("&amp;", "&")).await;
+    assert!(form.contains(&format!("name=\"connection\" value=\"{id}\"")), "{form}");
+    assert!(!form.contains("id=\"answer\""), "{form}");
+    let ask = async |service: &str, more: &str| {
+        let path =
+            format!("/policy?service=spiffe%3A%2F%2Ftest.local%2F{service}&action=FetchCredential{more}");
+        console.page(&path).await
+    };
+    let denied = ask("sync", &format!("&tenant=acme&connection={id}")).await;
+    assert!(denied.contains("badge bad\">denied") && denied.contains("at <code>generic</code>"), "{denied}");
+    assert!(denied.contains("no policy permits spiffe://test.local/sync FetchCredential here"), "{denied}");
+    let frozen = ask("app", "&tenant=frozen&provider=shopify&owner=tenant").await;
+    assert!(frozen.contains("never-for-frozen") && frozen.contains("ask the security team"), "{frozen}");
+    for (more, reason) in [
+        ("&tenant=acme", "FIELDS_INVALID"),
+        ("&tenant=frozen&connection=none", "FIELDS_INVALID"),
+        ("&tenant=acme&provider=shopify&owner=tenant&from=10.0.0.300", "FIELDS_INVALID"),
+    ] {
+        assert!(ask("app", more).await.contains(reason), "{more}");
+    }
+    // A connection of another tenant is none.
+    let foreign = ask("app", &format!("&tenant=frozen&connection={id}")).await;
+    assert!(foreign.contains("CONNECTION_NOT_FOUND") && !foreign.contains("at <code>generic"), "{foreign}");
 }

@@ -41,7 +41,7 @@ pub(crate) async fn show(State(console): Shared, Extension(fields): Given) -> An
         (section("usage", "Usage", shown(usage)))
         (section("sync", "Synchronisation", shown(whole.map(|whole| synced(&whole)))))
         (section("versions", "Versions of its credential", shown(versions)))
-        (section("done", "Which services did what", shown(done)))
+        (section("done", "Which services did what", html! { (shown(done)) (may(&fields, &connection)) }))
         (section("log", "Latest records", shown(log)))
     };
     let title = format!("{} / {}", connection.provider, connection.account_name);
@@ -50,6 +50,13 @@ pub(crate) async fn show(State(console): Shared, Extension(fields): Given) -> An
 
 fn section(id: &str, title: &str, content: Markup) -> Markup {
     html! { section aria-labelledby=(id) { h2 id=(id) { (title) } (content) } }
+}
+
+/// The way to the policy tester, with what is known here filled in: the connection, and the user who owns it.
+fn may(fields: &Fields, connection: &v1::Connection) -> Markup {
+    let user = connection.owner.as_ref().map(|owner| owner.user_id.as_str()).unwrap_or_default();
+    let asked = [("tenant", fields.tenant()), ("connection", connection.id.as_str()), ("user", user)];
+    html! { p { a href=(link("/policy", &asked)) { "May a service use this connection? Ask the policies" } } }
 }
 
 /// What the vault says about its health, in its own words.

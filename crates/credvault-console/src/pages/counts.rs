@@ -1,16 +1,13 @@
-//! How many connections a tenant, or the platform itself, has in each state and in each health. Each count is one call.
+//! How many connections there are in each state and in each health: of a tenant, of the platform itself, or of all together. The
+//! vault counts all of it in one call.
 
 use credvault_proto::v1;
-use futures::future::join_all;
 use maud::{Markup, html};
 
 use crate::console::Console;
 use crate::fields::link;
-use crate::refusal::Refusal;
+use crate::refusal::{self, Refusal};
 use crate::words::{Tone, number, word};
-
-/// The vault counts up to this number.
-const MAX_COUNT: i64 = 100_000;
 
 const STATES: [(v1::ConnectionState, Tone); 4] = [
     (v1::ConnectionState::Connected, Tone::Good),
@@ -29,80 +26,80 @@ const HEALTHS: [(v1::HealthState, Tone); 7] = [
     (v1::HealthState::NotConnected, Tone::Quiet),
 ];
 
-/// One count with its word, its colour, and the list that has what was counted.
+/// Whose connections are counted.
+#[derive(Clone, Copy)]
+pub(crate) enum Whose<'a> {
+    /// Those of the tenant with this id; of the platform itself if it is empty.
+    Tenant(&'a str),
+    /// Those of all tenants that the operator may see, and the platform's own.
+    All,
+}
+
+/// One count with its word, its colour, and the list that has what was counted, where there is one.
 struct Part {
     name: String,
     tone: Tone,
     count: i64,
-    list: String,
+    list: Option<String>,
 }
 
-/// The counts as two bars with links.
-pub(crate) async fn shown(console: &Console, tenant: &str) -> Markup {
-    let (states, healths) = tokio::join!(by_state(console, tenant), by_health(console, tenant));
+/// The counts as two bars; those of one tenant with links.
+pub(crate) async fn shown(console: &Console, whose: Whose<'_>) -> Markup {
+    refusal::shown(counted(console, whose).await.map(|counts| pair(whose, &counts)))
+}
+
+async fn counted(console: &Console, whose: Whose<'_>) -> Result<Vec<v1::ConnectionCount>, Refusal> {
+    let request = match whose {
+        Whose::Tenant(tenant) => {
+            v1::CountConnectionsRequest { tenant_id: tenant.to_owned(), all_tenants: false }
+        }
+        Whose::All => v1::CountConnectionsRequest { tenant_id: String::new(), all_tenants: true },
+    };
+    Ok(console.vault.admin().count_connections(request).await?.into_inner().counts)
+}
+
+fn pair(whose: Whose<'_>, counts: &[v1::ConnectionCount]) -> Markup {
+    let list = |filter: &str, name: &str| match whose {
+        Whose::Tenant(tenant) => {
+            Some(link("/connections", &[("tenant", tenant), (filter, name.replace(' ', "_").as_str())]))
+        }
+        Whose::All => None,
+    };
+    let sum = |alike: &dyn Fn(&v1::ConnectionCount) -> bool| {
+        counts.iter().filter(|one| alike(one)).map(|one| one.count).sum::<i64>()
+    };
+    let states = STATES.map(|(state, tone)| {
+        let name = word(state.as_str_name(), "CONNECTION_STATE_");
+        Part { list: list("state", &name), name, tone, count: sum(&|one| one.state() == state) }
+    });
+    let healths = HEALTHS.map(|(health, tone)| {
+        let name = word(health.as_str_name(), "HEALTH_STATE_");
+        Part { list: list("health", &name), name, tone, count: sum(&|one| one.health() == health) }
+    });
     html! {
         div class="pair" {
-            (part("By state", states))
-            (part("By health", healths))
+            (part("By state", &states))
+            (part("By health", &healths))
         }
     }
 }
 
-async fn by_state(console: &Console, tenant: &str) -> Result<Vec<Part>, Refusal> {
-    let counts = STATES.map(|(state, tone)| {
-        let name = word(state.as_str_name(), "CONNECTION_STATE_");
-        let selection = v1::ConnectionSelection { state: state.into(), ..Default::default() };
-        counted(console, tenant, ("state", name), tone, selection)
-    });
-    join_all(counts).await.into_iter().collect()
-}
-
-async fn by_health(console: &Console, tenant: &str) -> Result<Vec<Part>, Refusal> {
-    let counts = HEALTHS.map(|(health, tone)| {
-        let name = word(health.as_str_name(), "HEALTH_STATE_");
-        let selection = v1::ConnectionSelection { health: health.into(), ..Default::default() };
-        counted(console, tenant, ("health", name), tone, selection)
-    });
-    join_all(counts).await.into_iter().collect()
-}
-
-/// Counts what is selected. `what` is the filter of the list that shows it, and the word for it.
-async fn counted(
-    console: &Console,
-    tenant: &str,
-    what: (&str, String),
-    tone: Tone,
-    selection: v1::ConnectionSelection,
-) -> Result<Part, Refusal> {
-    let (filter, name) = what;
-    let request = v1::ListTenantConnectionsRequest {
-        tenant_id: tenant.to_owned(),
-        page_size: 1,
-        selection: Some(selection),
-        ..Default::default()
-    };
-    let listed = console.vault.admin().list_tenant_connections(request).await?.into_inner();
-    let list = link("/connections", &[("tenant", tenant), (filter, name.replace(' ', "_").as_str())]);
-    Ok(Part { name, tone, count: listed.total.unwrap_or(0), list })
-}
-
-fn part(title: &str, parts: Result<Vec<Part>, Refusal>) -> Markup {
-    let parts = match parts {
-        Ok(parts) => parts,
-        Err(refusal) => return refusal.shown(),
+fn part(title: &str, parts: &[Part]) -> Markup {
+    let label = |part: &Part| {
+        html! {
+            span class={ "swatch " (part.tone.class()) } {}
+            (part.name) ": " strong { (number(part.count)) }
+        }
     };
     html! {
         section {
             h3 { (title) }
-            (share(title, &parts))
+            (share(title, parts))
             ul class="counts" {
-                @for part in &parts {
+                @for part in parts {
                     li {
-                        a href=(part.list) {
-                            span class={ "swatch " (part.tone.class()) } {}
-                            (part.name) ": "
-                            strong { (number(part.count)) @if part.count >= MAX_COUNT { " or more" } }
-                        }
+                        @if let Some(list) = &part.list { a href=(list) { (label(part)) } }
+                        @else { (label(part)) }
                     }
                 }
             }
@@ -125,5 +122,30 @@ fn share(title: &str, parts: &[Part]) -> Markup {
         svg class="share" viewBox={ "0 0 " (WIDTH) " 14" } aria-hidden="true" data-title=(title) {
             @for (class, left, width) in bars { rect class=(class) x=(left) y="0" width=(width) height="14" {} }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn count(state: v1::ConnectionState, health: v1::HealthState, count: i64) -> v1::ConnectionCount {
+        v1::ConnectionCount { state: state.into(), health: health.into(), count }
+    }
+
+    #[test]
+    fn counts_are_summed_by_state_and_by_health() {
+        let counts = [
+            count(v1::ConnectionState::Connected, v1::HealthState::Ok, 1_000),
+            count(v1::ConnectionState::Connected, v1::HealthState::ProviderIncident, 20),
+            count(v1::ConnectionState::Error, v1::HealthState::ProviderIncident, 3),
+        ];
+        let text = pair(Whose::Tenant("acme"), &counts).into_string();
+        for part in ["connected: <strong>1,020", "error: <strong>3", "provider incident: <strong>23"] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+        assert!(text.contains("/connections?tenant=acme&amp;health=provider_incident"), "{text}");
+        let all = pair(Whose::All, &counts).into_string();
+        assert!(all.contains("connected: <strong>1,020") && !all.contains("href"), "no list has all: {all}");
     }
 }

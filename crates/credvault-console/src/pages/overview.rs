@@ -8,6 +8,7 @@ use axum::extract::State;
 use credvault_proto::v1;
 use maud::{Markup, html};
 
+use super::counts::Whose;
 use super::{Given, Shared, counts};
 use crate::chart::{Series, bars};
 use crate::console::Console;
@@ -22,22 +23,16 @@ const DAYS: i64 = 30;
 /// The overview of a tenant, or of all tenants with the platform's own connections.
 pub(crate) async fn show(State(console): Shared, Extension(fields): Given) -> Answer {
     let tenant = fields.tenant();
-    let (troubles, counted, rates) = tokio::join!(
-        providers_in_trouble(&console),
-        counts::shown(&console, tenant),
-        rates(&console, &fields)
-    );
-    let (whose, of) = match tenant {
-        "" => ("The platform's own connections", "of all tenants together"),
-        _ => ("The tenant's connections", "of this tenant"),
-    };
+    let (troubles, counted, rates) =
+        tokio::join!(providers_in_trouble(&console), counted(&console, tenant), rates(&console, &fields));
+    let of = if tenant.is_empty() { "of all tenants together" } else { "of this tenant" };
     let days = last_days(console.clock.now(), DAYS);
     let body = html! {
         section aria-labelledby="troubles" {
             h2 id="troubles" { "Providers in trouble" }
             (shown(troubles))
         }
-        section aria-labelledby="counts" { h2 id="counts" { (whose) } (counted) }
+        (counted)
         section aria-labelledby="rates" {
             h2 id="rates" { "The last " (DAYS) " days " (of) }
             (provider_filter(&fields))
@@ -45,6 +40,24 @@ pub(crate) async fn show(State(console): Shared, Extension(fields): Given) -> An
         }
     };
     Ok(Page::new(Section::Overview, "Overview", &fields, body))
+}
+
+/// The connections in numbers: those of the tenant, or without one all together, and then the platform's own.
+async fn counted(console: &Console, tenant: &str) -> Markup {
+    let own = counts::shown(console, Whose::Tenant(tenant));
+    if !tenant.is_empty() {
+        let own = own.await;
+        return html! { section aria-labelledby="counts" { h2 id="counts" { "The tenant's connections" } (own) } };
+    }
+    let (all, own) = tokio::join!(counts::shown(console, Whose::All), own);
+    html! {
+        section aria-labelledby="all" {
+            h2 id="all" { "All connections" }
+            p class="quiet" { "Those of all tenants that you may see, and the platform's own." }
+            (all)
+        }
+        section aria-labelledby="counts" { h2 id="counts" { "The platform's own connections" } (own) }
+    }
 }
 
 async fn providers_in_trouble(console: &Console) -> Result<Markup, Refusal> {

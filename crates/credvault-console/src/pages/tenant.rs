@@ -6,6 +6,7 @@ use axum::response::Redirect;
 use credvault_proto::v1;
 use maud::{Markup, html};
 
+use super::counts::Whose;
 use super::{Done, Given, Shared, counts, tenants};
 use crate::console::Console;
 use crate::fields::{Fields, link};
@@ -19,8 +20,11 @@ pub(crate) async fn show(State(console): Shared, Extension(fields): Given) -> An
     let request = v1::GetTenantRequest { tenant_id: id.to_owned() };
     let answer = console.vault.admin().get_tenant(request).await?.into_inner();
     let tenant = answer.tenant.ok_or_else(|| Refusal::missing("This tenant"))?;
-    let (counted, users, limits) =
-        tokio::join!(counts::shown(&console, id), users(&console, &fields), limits(&console, id));
+    let (counted, users, limits) = tokio::join!(
+        counts::shown(&console, Whose::Tenant(id)),
+        users(&console, &fields),
+        limits(&console, id)
+    );
     let body = html! {
         p { (tenants::state(&tenant)) " " (tenant.display_name) ", created " (when(tenant.create_time.as_ref())) }
         (switch(&console, &tenant)?)

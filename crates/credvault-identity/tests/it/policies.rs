@@ -8,8 +8,8 @@ use credvault_domain::{
     Action, ActionTarget, Owner, ProviderId, Purpose, ServiceId, TenantId, TenantSource, TrustDomain, UserId,
 };
 use credvault_identity::{
-    Caller, Error, Explained, Facts, Identity, Issuers, Policies, PolicyError, PolicyFile, Trust,
-    VerifiedTenant, schema_text,
+    Caller, Error, Explanation, Facts, Identity, Issuers, NeverAsked, Policies, PolicyError, PolicyFile,
+    PolicyQuestion, Trust, VerifiedTenant, schema_text,
 };
 use credvault_testkit::Authority;
 use rustls::pki_types::CertificateDer;
@@ -278,44 +278,114 @@ fn replaced_policies_hold_for_the_next_call() {
     assert!(fetch(&identity, &Asked::default()).is_err());
 }
 
+/// A question of the service `/sync` about a connection that the tenant itself owns.
+fn question(action: Action, tenant: &str, provider: Option<&str>) -> PolicyQuestion {
+    PolicyQuestion {
+        service: ServiceId::parse("spiffe://one.test/sync").unwrap(),
+        action,
+        tenant: Some(tenant)
+            .filter(|tenant| !tenant.is_empty())
+            .map(|tenant| TenantId::parse(tenant).unwrap()),
+        tenant_source: Some(TenantSource::Token),
+        user: None,
+        source_address: "10.1.2.3".parse().unwrap(),
+        provider: provider.map(|provider| ProviderId::parse(provider).unwrap()),
+        owner: Some(Owner::Tenant),
+        purpose: None,
+    }
+}
+
+/// The ids of the policies that decide about the action itself, with their files.
+fn decide(explanation: &Explanation) -> Vec<(&str, &str)> {
+    let last = explanation.decisions.last().unwrap();
+    last.policies.iter().map(|policy| (policy.id.as_str(), policy.file.as_str())).collect()
+}
+
 /// What is explained is what a call would get, with the policies that decide. A question that no call asks is no denial.
 #[test]
 fn an_explanation_names_what_decides() {
     let policies = parse(
         "@id(\"shops\") permit (principal, action == Action::\"FetchCredential\", resource)\
          when { context.provider == \"shopify\" };\
-         @id(\"frozen\") @advice(\"ask security\")\
+         @id(\"frozen\") @advice(\"ask security\") @ticket(\"SEC-1\")\
          forbid (principal, action in Action::\"Fetching\", resource == Tenant::\"frozen\");\
          @id(\"tenants\") permit (principal, action == Action::\"CreateTenant\", resource);",
     )
     .unwrap();
-    let ask = |tenant: &str, provider: Option<&str>, action: Action| {
-        let provider = provider.map(|provider| ProviderId::parse(provider).unwrap());
-        let facts = Facts { provider: provider.as_ref(), owner: Some(&Owner::Tenant), purpose: None };
-        let namespace = match tenant {
-            "" => TenantId::platform(),
-            tenant => TenantId::parse(tenant).unwrap(),
-        };
-        policies.explain(&caller("/sync", Some("acme"), None), action, &namespace, facts)
-    };
-    let named = |id: &str| Explained::Permitted(vec![id.to_owned()]);
-    assert_eq!(ask("acme", Some("shopify"), Action::FetchCredential), named("shops"));
-    assert_eq!(ask("acme", None, Action::CreateTenant), named("tenants"));
-    for (tenant, provider, policies, advice) in
-        [("acme", "xero", "", None), ("frozen", "shopify", "frozen", Some("ask security"))]
-    {
-        let Explained::Denied(denial) = ask(tenant, Some(provider), Action::FetchCredential) else {
-            panic!("{tenant} {provider}")
-        };
-        assert_eq!((denial.policies.concat().as_str(), denial.advice.as_deref()), (policies, advice));
-    }
-    let Explained::Denied(denial) = ask("acme", None, Action::GetTenant) else { panic!("no policy") };
-    assert!(denial.policies.is_empty());
-    for (asked, part) in [
-        (ask("acme", None, Action::FetchCredential), "a provider"),
-        (ask("", Some("shopify"), Action::CreateTenant), "a tenant"),
-        (ask("acme", Some("shopify"), Action::PutTool), "the platform"),
+    let ask = |tenant: &str, provider, action| policies.explain(&question(action, tenant, provider)).unwrap();
+    let permitted = ask("acme", Some("shopify"), Action::FetchCredential);
+    assert_eq!((permitted.denial(), decide(&permitted)), (None, vec![("shops", "test.cedar")]));
+    assert_eq!(permitted.not_given, ["user_id", "purpose"]);
+    assert_eq!(decide(&ask("acme", None, Action::CreateTenant)), [("tenants", "test.cedar")]);
+    let other = ask("acme", Some("xero"), Action::FetchCredential);
+    assert!(other.denial().is_some() && decide(&other).is_empty());
+    let frozen = ask("frozen", Some("shopify"), Action::FetchCredential);
+    let denial = frozen.denial().unwrap();
+    assert_eq!(
+        (denial.policies.concat().as_str(), denial.advice.as_deref()),
+        ("frozen", Some("ask security"))
+    );
+    let policy = &frozen.decisions[0].policies[0];
+    assert!(policy.forbids && !policy.unevaluated && policy.annotations["ticket"] == "SEC-1", "{policy:?}");
+    assert!(ask("acme", None, Action::GetTenant).denial().unwrap().policies.is_empty());
+    for (tenant, provider, action, fact) in [
+        ("acme", None, Action::FetchCredential, "provider"),
+        ("", Some("shopify"), Action::CreateTenant, "tenant_id"),
+        ("acme", Some("shopify"), Action::PutTool, "tenant_id"),
     ] {
-        assert!(matches!(asked, Explained::NeverAsked(rule) if rule.contains(part)), "{part}");
+        let never = policies.explain(&question(action, tenant, provider)).unwrap_err();
+        assert_eq!(never.fact, fact, "{never}");
     }
+}
+
+/// Beside its own action, a call needs what lets it name the tenant, reach others, or act for the platform.
+#[test]
+fn an_explanation_asks_about_the_permissions_that_a_call_needs_besides() {
+    let policies = parse(
+        "@id(\"delegate\") permit (principal, action == Action::\"AssertTenant\", resource);\
+         @id(\"all\") permit (principal, action in Action::\"VaultService\", resource);",
+    )
+    .unwrap();
+    let asked = |change: fn(&mut PolicyQuestion)| {
+        let mut question = question(Action::FetchCredential, "acme", Some("shopify"));
+        change(&mut question);
+        policies.explain(&question)
+    };
+    let actions = |explanation: Result<Explanation, NeverAsked>| -> Vec<(&'static str, bool)> {
+        let decisions = explanation.unwrap().decisions;
+        decisions.iter().map(|decision| (decision.action.as_str(), decision.denial.is_none())).collect()
+    };
+    let others = |question: &mut PolicyQuestion| {
+        question.owner = Some(Owner::User(UserId::parse("u1").unwrap()));
+        question.user = Some(UserId::parse("u2").unwrap());
+    };
+    assert_eq!(actions(asked(|_| {})), [("FetchCredential", true)]);
+    assert_eq!(
+        actions(asked(|question| question.tenant_source = None)),
+        [("AssertTenant", true), ("FetchCredential", true)]
+    );
+    assert_eq!(actions(asked(others)), [("AccessOtherUsers", false), ("FetchCredential", true)]);
+    assert_eq!(
+        actions(asked(|question| question.tenant = None)),
+        [("ActForPlatform", false), ("FetchCredential", true)]
+    );
+    let alone = asked(|question| {
+        question.tenant_source = Some(TenantSource::None);
+        question.user = Some(UserId::parse("u1").unwrap());
+    });
+    assert_eq!(alone.unwrap_err().fact, "user_id");
+}
+
+/// A policy that cannot be evaluated is named as the one that denies.
+#[test]
+fn an_explanation_names_a_policy_that_cannot_be_evaluated() {
+    let policies = parse(
+        "permit (principal, action, resource);\
+         @id(\"odd\") forbid (principal, action, resource) when { 9223372036854775807 + 1 == 0 };",
+    )
+    .unwrap();
+    let explained = policies.explain(&question(Action::FetchCredential, "acme", Some("shopify"))).unwrap();
+    let [policy] = &explained.decisions[0].policies[..] else { panic!("{explained:?}") };
+    assert!(policy.id == "odd" && policy.unevaluated && policy.forbids);
+    assert!(explained.denial().unwrap().to_string().contains("cannot be evaluated"));
 }

@@ -1,11 +1,12 @@
-//! Permission: policy is asked here and, about the items of lists, in `list.rs`. Only this file gives a [`Permit`].
+//! Permission: policy is asked here and, about the items of lists, in `list.rs`. Only this file gives a [`Permit`]. What policy
+//! says about a call that is not made is asked here, too, and gives none.
 
 use std::sync::Arc;
 
 use credvault_domain::{
     Action, Connection, ConnectionId, Owner, Permit, Reach, TenantId, TenantScope, UserId, Violations,
 };
-use credvault_identity::Facts;
+use credvault_identity::{Explanation, Facts, NeverAsked, PolicyQuestion};
 use credvault_store::Weighed as _;
 
 use super::{Call, Origin, Subject};
@@ -72,6 +73,28 @@ impl Call {
         self.room(connection.weight()).await?;
         let permit = self.permit(&scope, Facts::of(&connection))?;
         Ok((permit, connection))
+    }
+
+    /// Finds a connection in a namespace that the caller was permitted to administer, and asks policy about it.
+    ///
+    /// # Errors
+    /// There is no such connection there, or policy does not permit the call.
+    pub(crate) async fn administered_connection(
+        &mut self,
+        scope: &TenantScope,
+        id: ConnectionId,
+    ) -> Result<(Permit, Connection), Refusal> {
+        self.subject.connection = Some(id);
+        let connection = self.context.store.connections().get_any(scope, id).await?;
+        self.subject.found(&connection);
+        self.room(connection.weight()).await?;
+        let permit = self.permit(scope, Facts::of(&connection))?;
+        Ok((permit, connection))
+    }
+
+    /// What the policies in use say about a call that might be made.
+    pub(crate) fn explain(&self, question: &PolicyQuestion) -> Result<Explanation, NeverAsked> {
+        self.context.identity.explain(question)
     }
 
     /// The permission for a change that this very request has made before, and whose subject is gone: policy was asked then,

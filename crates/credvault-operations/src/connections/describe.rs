@@ -1,6 +1,8 @@
 //! Connections as callers read them: with their health in words, and how far their resources are synchronised.
 
-use credvault_domain::{Connection, Health, HealthState, Renewal, SyncState, TenantScope, Timestamp, Words};
+use credvault_domain::{
+    Connection, Health, HealthState, ProviderId, Renewal, SyncState, TenantScope, Timestamp, Words,
+};
 use credvault_store::{HealthFilter, HealthRecord, Incident, RotationRecord};
 
 use crate::{Context, Refusal};
@@ -47,8 +49,12 @@ pub(crate) async fn describe(
 
 /// The filter for a health, as it is at the moment.
 pub(crate) fn health_filter(context: &Context, state: HealthState) -> HealthFilter {
-    let incidents = context.broker.refresher().incidents();
-    HealthFilter { state, incidents: incidents.into_iter().map(|incident| incident.provider).collect() }
+    HealthFilter { state, incidents: providers_with_incident(context) }
+}
+
+/// The providers that fail for many at the moment.
+pub(crate) fn providers_with_incident(context: &Context) -> Vec<ProviderId> {
+    context.broker.refresher().incidents().into_iter().map(|incident| incident.provider).collect()
 }
 
 fn health(

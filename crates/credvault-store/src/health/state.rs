@@ -1,8 +1,9 @@
-//! The health of a connection in one word: as a function of what is stored, and as a condition on rows. Both must agree.
+//! The health of a connection in one word: as a function of what is stored, as a condition on rows, and as an expression that
+//! rows are grouped by. All three must agree.
 
 use credvault_domain::{Connection, ConnectionState, HealthState, ProviderId, Reason, TenantId, Timestamp};
 use sea_orm::sea_query::{ExprTrait as _, Query, SelectStatement};
-use sea_orm::{ColumnTrait as _, Condition};
+use sea_orm::{ColumnTrait as _, Condition, Value};
 
 use crate::entity::connection::Column;
 use crate::entity::connection_health;
@@ -73,6 +74,46 @@ impl HealthFilter {
             }
         }
     }
+}
+
+/// The health of a row of `connections` as `c`, joined with its row of `connection_health` as `h`, in SQL: the number of the
+/// state in [`HealthState::ALL`]. Adds what it compares with to the values of the statement.
+pub(crate) fn numbered_health(now: Timestamp, incidents: &[ProviderId], values: &mut Vec<Value>) -> String {
+    let mut place = |value: Value| {
+        values.push(value);
+        format!("${}", values.len())
+    };
+    let (unknown, now) = (place(unknown().into()), place(now.micros().into()));
+    let providers: Vec<String> = incidents.iter().map(|one| place(one.as_str().into())).collect();
+    // A list of values must not be empty in SQL.
+    let incident = match providers.is_empty() {
+        true => "1 = 0".to_owned(),
+        false => format!("c.provider IN ({})", providers.join(", ")),
+    };
+    let failed = format!("c.state = '{}'", ConnectionState::Error.as_str());
+    let cases = [
+        ("c.current_version = 0".to_owned(), HealthState::NotConnected),
+        (format!("{failed} AND c.error_reason <> {unknown}"), HealthState::Error),
+        (format!("{failed} AND {incident}"), HealthState::ProviderIncident),
+        (failed, HealthState::Uncertain),
+        (format!("h.grant_end_time <= {now}"), HealthState::Ended),
+        (incident, HealthState::ProviderIncident),
+        (format!("h.ending_time <= {now}"), HealthState::Ending),
+    ];
+    let when =
+        |(condition, state): &(String, HealthState)| format!(" WHEN {condition} THEN {}", number(*state));
+    let cases: String = cases.iter().map(when).collect();
+    format!("CASE{cases} ELSE {} END", number(HealthState::Ok))
+}
+
+/// The number that [`numbered_health`] gives a state.
+fn number(state: HealthState) -> usize {
+    HealthState::ALL.iter().position(|each| *each == state).unwrap_or(HealthState::ALL.len())
+}
+
+/// The state of a number that [`numbered_health`] has given.
+pub(crate) fn health_number(number: i64) -> Option<HealthState> {
+    HealthState::ALL.get(usize::try_from(number).ok()?).copied()
 }
 
 /// The ids of a tenant's connections whose health meets a condition.

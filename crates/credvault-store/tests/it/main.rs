@@ -9,6 +9,7 @@ mod authorizations;
 mod backup;
 mod changes;
 mod connect_sessions;
+mod counts;
 mod credential_rotations;
 mod credentials;
 mod delivered_keys;

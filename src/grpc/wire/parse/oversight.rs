@@ -1,12 +1,12 @@
 //! Requests about the connections of a tenant, of all its users, into domain types.
 
 use credvault_domain::{AccountName, AuthMode, ConnectionId, HealthState, ProviderId, Timestamp, Violations};
-use credvault_operations::tenants::{BulkChange, ChangeKind};
+use credvault_operations::tenants::{BulkChange, ChangeKind, CountedTenants};
 use credvault_store::{ConnectionFilter, OutcomeFilter};
 use prost_types::Timestamp as WireTimestamp;
 
 use super::connection::{connection_state, health_state};
-use super::{optional, owner, timestamp};
+use super::{optional, optional_tenant_id, owner, timestamp};
 use credvault_proto::v1;
 
 /// How many ids a selection has at most.
@@ -101,6 +101,16 @@ fn change_kind(kind: i32) -> Result<ChangeKind, Violations> {
         v1::ConnectionChangeKind::Disconnect => Ok(ChangeKind::Disconnect),
         v1::ConnectionChangeKind::Refresh => Ok(ChangeKind::Refresh),
         v1::ConnectionChangeKind::Test => Ok(ChangeKind::Test),
+    }
+}
+
+pub(crate) fn counted_tenants(request: &v1::CountConnectionsRequest) -> Result<CountedTenants, Violations> {
+    match (optional_tenant_id(&request.tenant_id)?, request.all_tenants) {
+        (None, true) => Ok(CountedTenants::All),
+        (Some(_), true) => {
+            Err(Violations::of("tenant_id", "must be left out where all_tenants is set, or leave that out"))
+        }
+        (tenant, false) => Ok(CountedTenants::One(tenant)),
     }
 }
 

@@ -35,7 +35,7 @@ fn connection_health(health: Health) -> v1::ConnectionHealth {
     }
 }
 
-fn health_state(state: HealthState) -> v1::HealthState {
+pub(crate) fn health_state(state: HealthState) -> v1::HealthState {
     match state {
         HealthState::NotConnected => v1::HealthState::NotConnected,
         HealthState::Ok => v1::HealthState::Ok,
