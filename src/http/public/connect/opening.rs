@@ -57,7 +57,14 @@ async fn opened(port: Arc<Port>, token: String, visitor: Visitor) -> Response {
     });
     let texts = &visitor.language.texts.refused;
     let page = match opened.await {
-        Some(Some(Ok(id))) => return see_other(&page_path(id)),
+        Some(Some(Ok(id))) => {
+            let mut response = see_other(&page_path(id));
+            // Anew, for a browser may have it since an earlier session: it has to last as long as this one.
+            if let Some(value) = &visitor.guest.id {
+                port.site.welcome(value, visitor.request, &mut response);
+            }
+            return response;
+        }
         Some(Some(Err(refusal))) => refused::page_of_refusal(&refusal, texts),
         Some(None) => refused::busy(texts),
         None => refused::broken(texts),
@@ -78,7 +85,10 @@ fn with_cookie(port: &Port, token: &str, visitor: &Visitor) -> Response {
 
 /// A page that the application's page may embed, as it would have the one that does not open.
 async fn not_opened(port: &Port, token: &str, page: &Page, visitor: &Visitor) -> Response {
-    let embedder = port.visits.embedder_at(token).await;
+    let embedder = match port.turn().await {
+        Some(_turn) => port.visits.embedder_at(token).await,
+        None => None,
+    };
     let mut response = port.show(page, visitor);
     port.site.embeddable(embedder.as_deref(), &mut response);
     response
