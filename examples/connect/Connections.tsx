@@ -10,13 +10,9 @@ export function Connections({ session, onChange, onClose }: { session: string; o
   const element = useRef<CredvaultConnectElement>(null);
   useEffect(() => {
     const page = element.current!;
-    const changes = ["connected", "disconnected", "removed"] as const;
-    for (const name of changes) page.addEventListener(name, onChange);
-    page.addEventListener("closed", onClose);
-    return () => {
-      for (const name of changes) page.removeEventListener(name, onChange);
-      page.removeEventListener("closed", onClose);
-    };
+    const heard = { connected: onChange, disconnected: onChange, removed: onChange, closed: onClose, expired: onClose };
+    for (const [name, listener] of Object.entries(heard)) page.addEventListener(name, listener);
+    return () => { for (const [name, listener] of Object.entries(heard)) page.removeEventListener(name, listener); };
   }, [onChange, onClose]);
   return <credvault-connect ref={element} session={session} />;
 }
