@@ -43,7 +43,7 @@ async function application() {
     const tell = (text) => { const item = document.createElement("li"); item.textContent = text; document.getElementById("told").append(item); };
     if (query.has("embed")) {
       const element = document.createElement("credvault-connect");
-      for (const name of ["ready", "connected", "tested", "changed", "disconnected", "removed", "denied", "failed", "closed"]) {
+      for (const name of ["ready", "connected", "tested", "changed", "disconnected", "removed", "denied", "failed", "closed", "expired"]) {
         element.addEventListener(name, ({ detail }) => tell([name, detail.provider].join(" ").trim()));
       }
       element.session = query.get("embed");
@@ -83,8 +83,10 @@ const vault = { site: "" };
 const first = await dev([]);
 await first.stop();
 const [ours, theirs] = [await application(), await application()];
+/// Of another site than the vault: no cookie of a frame is sent there over plain http.
+const apart = (await application()).replace("localhost", "127.0.0.1");
 const provider = `http://127.0.0.1:${await freePort()}`;
-const config = `\n[public]\norigins = ["${ours}"]\n[pages]\nname = "Shop & Co"\nsupport = "help@shop.example"\n`;
+const config = `\n[public]\norigins = ["${ours}", "${apart}"]\n[pages]\nname = "Shop & Co"\nsupport = "help@shop.example"\n`;
 await appendFile(join(folder, "credvault-dev/credvault.toml"), config);
 const simulated = await dev(["--simulator", "--simulator-address", provider.split("//")[1]]);
 await simulated.stop();
@@ -355,6 +357,35 @@ async function anApplicationEmbedsThePage() {
   await told("closed");
 }
 
+/// A frame of another site that keeps no cookies opens a window, and the application's element hears that one.
+async function aFrameWithoutCookiesOpensAWindow() {
+  const made = await context();
+  const page = await made.newPage();
+  await page.goto(`${apart}/?embed=${encodeURIComponent(await session("--return-origin", apart))}`);
+  const frame = page.frameLocator("credvault-connect iframe");
+  await frame.getByRole("heading", { level: 1, name: "This page needs cookies" }).waitFor();
+  const [opened] = await Promise.all([made.waitForEvent("page"), frame.getByRole("link", { name: "Open it in a window" }).click()]);
+  await list(opened);
+  await addKey(opened);
+  await page.locator("#told li", { hasText: "connected keyshop" }).first().waitFor();
+  await opened.getByRole("button", { name: "Done" }).click();
+  await page.locator("#told li", { hasText: "closed" }).first().waitFor();
+  expected(/400/);
+}
+
+/// A page that stands open until its session is over does not wait for a click that would be in vain.
+async function aPageLooksAgainWhenItsTimeIsOver() {
+  const page = await (await context()).newPage();
+  await page.clock.install();
+  await page.goto(await session());
+  await page.getByRole("link", { name: "Add a connection" }).click();
+  await titled(page, "Add a connection");
+  await page.clock.fastForward("29:50");
+  assert.equal(await page.title(), "Add a connection");
+  await page.clock.fastForward("00:12");
+  await list(page); // For the vault, only seconds have passed; tests/it says what it answers afterwards.
+}
+
 /// A page of another origin embeds the page, or opens it and talks to it: it sees nothing and is not heard.
 async function aHostilePageIsNeitherShownNorHeard() {
   const made = await context();
@@ -415,7 +446,7 @@ try {
   const walks = [
     aCustomerConnectsAKeyByKeyboardAlone, aCustomerPastesAWholeKey, aCustomerConsentsInAWindow, aWindowThatIsCutOffBecomesTheList,
     aCustomerOnAPhoneGoesThereAndComesBack, aCustomerWithoutScriptsDoesTheSame, anApplicationEmbedsThePage,
-    aHostilePageIsNeitherShownNorHeard, aLateOrForeignBrowserReadsWhy, thePageIsSmallAndFast,
+    aFrameWithoutCookiesOpensAWindow, aPageLooksAgainWhenItsTimeIsOver, aHostilePageIsNeitherShownNorHeard, aLateOrForeignBrowserReadsWhy, thePageIsSmallAndFast,
   ];
   for (const walk of walks) {
     await walk();
