@@ -5,8 +5,9 @@
 
 import assert from "node:assert/strict";
 import { execFile, spawn } from "node:child_process";
-import { appendFile, mkdtemp, rm, writeFile } from "node:fs/promises";
-import { createServer } from "node:http";
+import { appendFile, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { createServer, request as forward } from "node:http";
+import { createServer as createTlsServer } from "node:https";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -34,9 +35,8 @@ async function freePort() {
   return port;
 }
 
-/// Serves the page of an application. It embeds the address in its query, or opens it in a window, and lists the messages that it gets.
-async function application() {
-  const page = (vault) => `<!doctype html><html lang="en"><title>Application</title>
+/// The page of an application. It embeds the address in its query, or opens it in a window, and lists the messages that it gets.
+const applicationPage = (vault) => `<!doctype html><html lang="en"><title>Application</title>
     <script src="${vault}/connect.js"></script>
     <main><h1>Application</h1><button id="open">Open</button><ul id="told"></ul><div id="place"></div></main><script>
     const query = new URLSearchParams(location.search);
@@ -54,16 +54,18 @@ async function application() {
     addEventListener("message", ({ origin, data }) => { if (query.has("open")) tell([origin, data.event].join(" ")); });
     window.lie = () => opened.postMessage({ type: "credvault.authorization", outcome: "returned", result: "stolen" }, "*");
   </script></html>`;
-  const server = await serve((_, response) => response.setHeader("content-type", "text/html").end(page(vault.site)));
+
+async function application() {
+  const server = await serve((_, response) => response.setHeader("content-type", "text/html").end(applicationPage(vault.site)));
   ends.push(() => server.close());
   return `http://localhost:${server.address().port}`;
 }
 
-const ports = ["--address", "127.0.0.1:0", "--admin-address", "127.0.0.1:0", "--public-address", "127.0.0.1:0"];
+const ports = ["--address", "127.0.0.1:0", "--admin-address", "127.0.0.1:0"];
 const served = /Serving on localhost:(\d+)[^]*FetchCredential\n/;
 
-async function dev(args) {
-  const child = spawn(program, ["dev", ...ports, ...args], { cwd: folder });
+async function dev(args, publicPort = 0) {
+  const child = spawn(program, ["dev", ...ports, "--public-address", `127.0.0.1:${publicPort}`, ...args], { cwd: folder });
   let printed = "";
   const ended = new Promise((resolve) => child.on("close", resolve));
   const match = await new Promise((resolve, reject) => {
@@ -122,8 +124,8 @@ const browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] }
 ends.push(() => browser.close());
 const complaints = [];
 
-async function context(options = {}) {
-  const made = await browser.newContext(options);
+async function context(options = {}, from = browser) {
+  const made = await from.newContext(options);
   made.on("console", (message) => message.type() === "error" && complaints.push(message.text()));
   made.on("weberror", (error) => complaints.push(String(error.error())));
   return made;
@@ -373,6 +375,55 @@ async function aFrameWithoutCookiesOpensAWindow() {
   expected(/400/);
 }
 
+/// Starts the vault anew behind TLS at `vault.test`, and an application beside it at `app.test`: another site.
+async function behindTls() {
+  const [publicPort, file] = [await freePort(), join(folder, "credvault-dev/credvault.toml")];
+  const tls = { key: await readFile(join(folder, "credvault-dev/server.key")), cert: await readFile(join(folder, "credvault-dev/server.pem")) };
+  const server = createTlsServer(tls, (incoming, response) => {
+    const { method, url: path, headers } = incoming;
+    if (!headers.host.startsWith("vault.test:")) return response.setHeader("content-type", "text/html").end(applicationPage(vault.site));
+    const passed = forward({ host: "127.0.0.1", port: publicPort, method, path, headers }, (answer) => {
+      response.writeHead(answer.statusCode, answer.headers);
+      answer.pipe(response);
+    });
+    passed.on("error", () => response.destroy());
+    incoming.pipe(passed);
+  });
+  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+  ends.push(() => (server.closeAllConnections(), server.close()));
+  const { port } = server.address();
+  const [site, app] = [`https://vault.test:${port}`, `https://app.test:${port}`];
+  await vault.stop();
+  const settings = await readFile(file, "utf8");
+  await writeFile(file, settings.replace(/\[public\]\norigins = .*/, `[public]\nurl = "${site}"\norigins = ["${app}"]`));
+  Object.assign(vault, await dev(["--simulator", "--simulator-address", provider.split("//")[1]], publicPort));
+  await behave({ redirect_uris: [`${site}/oauth/callback/simulator`] });
+  return app;
+}
+
+/// In a browser that blocks the cookies of other sites, the frame has one of its own (CHIPS). The window of a consent does not have
+/// it, and hands its result to the frame.
+async function aFrameOfAnotherSiteKeepsItsOwnCookie() {
+  const app = await behindTls();
+  const args = ["--no-sandbox", "--host-resolver-rules=MAP *.test 127.0.0.1", "--test-third-party-cookie-phaseout"];
+  const blocking = await chromium.launch({ executablePath, args });
+  ends.push(() => blocking.close());
+  const made = await context({ ignoreHTTPSErrors: true }, blocking);
+  const page = await made.newPage();
+  await page.goto(`${app}/?embed=${encodeURIComponent(await session("--return-origin", app))}`);
+  const frame = page.frameLocator("credvault-connect iframe");
+  await list(frame);
+  const cookie = (await made.cookies()).find(({ name }) => name === "__Host-credvault-connect");
+  assert.ok(cookie.partitionKey && cookie.secure && cookie.httpOnly && cookie.sameSite === "None", JSON.stringify(cookie));
+  await addKey(frame);
+  await page.locator("#told li", { hasText: "connected keyshop" }).first().waitFor();
+  const button = await consentForm(frame);
+  const [popup] = await Promise.all([made.waitForEvent("page"), button.click()]);
+  await popup.getByRole("button", { name: "Allow" }).click();
+  await page.locator("#told li", { hasText: "connected simulator" }).first().waitFor();
+  await says(frame, "The account is connected.");
+}
+
 /// A page that stands open until its session is over does not wait for a click that would be in vain.
 async function aPageLooksAgainWhenItsTimeIsOver() {
   const page = await (await context()).newPage();
@@ -447,6 +498,7 @@ try {
     aCustomerConnectsAKeyByKeyboardAlone, aCustomerPastesAWholeKey, aCustomerConsentsInAWindow, aWindowThatIsCutOffBecomesTheList,
     aCustomerOnAPhoneGoesThereAndComesBack, aCustomerWithoutScriptsDoesTheSame, anApplicationEmbedsThePage,
     aFrameWithoutCookiesOpensAWindow, aPageLooksAgainWhenItsTimeIsOver, aHostilePageIsNeitherShownNorHeard, aLateOrForeignBrowserReadsWhy, thePageIsSmallAndFast,
+    aFrameOfAnotherSiteKeepsItsOwnCookie,
   ];
   for (const walk of walks) {
     await walk();
