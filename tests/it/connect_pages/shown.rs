@@ -51,6 +51,7 @@ async fn what_the_person_cannot_mend_is_not_said_of_the_form() {
     let page = window.post("/add/simulator", &[("mode", "oauth2_code"), ("account_name", "main")]).await;
     assert_eq!((page.status, page.reason().as_str()), (400, "FIELDS_INVALID"), "{}", page.body);
     assert!(!page.body.contains("marked") && !page.body.contains("<form"), "{}", page.body);
+    assert!(page.body.contains("<dd lang=\"en\">"), "the operators read why: {}", page.body);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

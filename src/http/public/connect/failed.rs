@@ -33,6 +33,9 @@ pub(super) fn page(refusal: &Refusal, texts: &Texts, below: Markup) -> Page {
         }
         None => refused::page_of_refusal(refusal, &texts.refused),
     };
+    // Such as an app whose consents come back to a back end, which only the operators can mend.
+    let page =
+        if matches!(refusal, Refusal::Invalid(_)) { page.explained(refusal.to_string()) } else { page };
     page.asking(below)
 }
 
