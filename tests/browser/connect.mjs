@@ -321,6 +321,20 @@ async function aCustomerOnAPhoneGoesThereAndComesBack() {
   await says(page, "Das Konto ist verbunden.");
 }
 
+/// The application has opened the page in a window, and the consent takes its place. The page, which is not there meanwhile, still says
+/// how it ended, to the application as well.
+async function aWindowOnAPhoneComesBackFromADenial() {
+  const made = await context(devices["Pixel 7"]);
+  const page = await made.newPage();
+  await page.goto(`${ours}/?open=${encodeURIComponent(await session("--return-origin", ours))}`);
+  const [opened] = await Promise.all([made.waitForEvent("page"), page.tap("#open")]);
+  await (await consentForm(opened)).tap();
+  await opened.getByRole("button", { name: "Deny" }).tap();
+  await list(opened);
+  await says(opened, "You did not give access");
+  await page.locator("#told li", { hasText: `${vault.site} denied` }).first().waitFor();
+}
+
 async function aCustomerWithoutScriptsDoesTheSame() {
   const page = await (await context({ javaScriptEnabled: false })).newPage();
   await page.goto(await session("--return-origin", ours));
@@ -496,7 +510,7 @@ try {
   await session();
   const walks = [
     aCustomerConnectsAKeyByKeyboardAlone, aCustomerPastesAWholeKey, aCustomerConsentsInAWindow, aWindowThatIsCutOffBecomesTheList,
-    aCustomerOnAPhoneGoesThereAndComesBack, aCustomerWithoutScriptsDoesTheSame, anApplicationEmbedsThePage,
+    aCustomerOnAPhoneGoesThereAndComesBack, aWindowOnAPhoneComesBackFromADenial, aCustomerWithoutScriptsDoesTheSame, anApplicationEmbedsThePage,
     aFrameWithoutCookiesOpensAWindow, aPageLooksAgainWhenItsTimeIsOver, aHostilePageIsNeitherShownNorHeard, aLateOrForeignBrowserReadsWhy, thePageIsSmallAndFast,
     aFrameOfAnotherSiteKeepsItsOwnCookie,
   ];
