@@ -1,9 +1,9 @@
 import { useEffect, useRef, type DetailedHTMLProps, type HTMLAttributes } from "react";
 import type { CredvaultConnectElement } from "./credvault-connect";
 
-type Attributes = DetailedHTMLProps<HTMLAttributes<CredvaultConnectElement>, CredvaultConnectElement>;
+type ConnectProps = DetailedHTMLProps<HTMLAttributes<CredvaultConnectElement>, CredvaultConnectElement>;
 declare module "react" {
-  namespace JSX { interface IntrinsicElements { "credvault-connect": Attributes & { session: string } } }
+  namespace JSX { interface IntrinsicElements { "credvault-connect": ConnectProps & { session: string } } }
 }
 
 export function Connections({ session, onChange, onClose }: { session: string; onChange(): void; onClose(): void }) {
