@@ -3,7 +3,7 @@ import type { CredvaultConnectElement } from "./credvault-connect";
 
 type ConnectProps = DetailedHTMLProps<HTMLAttributes<CredvaultConnectElement>, CredvaultConnectElement>;
 declare module "react" {
-  namespace JSX { interface IntrinsicElements { "credvault-connect": ConnectProps & { session: string } } }
+  namespace JSX { interface IntrinsicElements { "credvault-connect": ConnectProps & { session: string; label?: string } } }
 }
 
 export function Connections({ session, onChange, onClose }: { session: string; onChange(): void; onClose(): void }) {

@@ -34,6 +34,11 @@ async fn a_page_speaks_the_language_of_its_session_unless_the_person_chooses() {
         "{}",
         form.body
     );
+    assert!(
+        form.body.contains("<span lang=\"en\">Key</span>"),
+        "readers of screens say it in English: {}",
+        form.body
+    );
     let page = window.post("/add/simulator", &[("mode", "oauth2_code"), ("account_name", "main")]).await;
     assert!(page.body.contains("&amp;lang=de\""), "the consent is in it, too: {}", page.body);
     assert_eq!(window.look("?lang=en").await.title(), "Your connections");

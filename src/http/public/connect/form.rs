@@ -215,8 +215,9 @@ fn input(field: &FormField, filled: &Filled, wrong: &Wrong, texts: &FormTexts) -
     };
     html! {
         div class="field" {
-            label for=(id) { (field.title) @if !field.required { " " span class="note" { (texts.optional_mark) } } }
-            @if let Some(help) = &field.help { p class="hint" id=(hint_id) { (help) } }
+            // The catalog's own words are English, whatever the page's language is.
+            label for=(id) { span lang="en" { (field.title) } @if !field.required { " " span class="note" { (texts.optional_mark) } } }
+            @if let Some(help) = &field.help { p class="hint" id=(hint_id) lang="en" { (help) } }
             (control(&shown, texts))
             p class="error" id=(error_id) hidden[error.is_none()] { @if let Some(text) = error { (text) } }
         }
