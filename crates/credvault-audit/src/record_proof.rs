@@ -32,7 +32,7 @@ pub struct RecordProof {
 pub struct VerifiedRecord {
     /// The place of the record in the log.
     pub index: u64,
-    /// The record itself.
+    /// The record that is proved.
     pub record: RecordBytes,
     /// The checkpoint that covers it.
     pub checkpoint: VerifiedCheckpoint,

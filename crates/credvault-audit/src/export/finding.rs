@@ -9,7 +9,9 @@ use crate::{CheckpointError, TileId, TrustError};
 pub struct Finding {
     /// The line of the file, from 1; the line after the last if something is missing there.
     pub line: u64,
-    /// The index of the first record that is not as the checkpoint says. `None` if no record is in question.
+    /// The index of the first record that is not as the checkpoint says. `None` if no record is in question. For hashes that
+    /// do not fit ([`Fault::Tile`], [`Fault::Edge`]) it is the first record that contradicts them or, if none does, the first
+    /// below them: then record and hashes were altered together.
     pub first_bad: Option<u64>,
     /// What is wrong there.
     pub fault: Fault,

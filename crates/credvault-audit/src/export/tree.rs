@@ -1,10 +1,10 @@
-//! The part of a tree that a verifier holds: the tiles of the right edge, and one full tile of each level. All of it is
-//! verified.
+//! The part of a tree that a verifier holds: the tiles of the right edge, and one full tile of each level. It says of each
+//! tile whether it fits what came before; the verifier decides what that means.
 
 use crate::tile::complete_root;
-use crate::{Checkpoint, Hash, Plan, TILE_WIDTH, TileId, Tiles};
+use crate::{Hash, Plan, TILE_WIDTH, TileId, Tiles};
 
-/// Verified hashes of one tree.
+/// The hashes of one tree that an export has given so far.
 pub(super) struct Tree {
     size: u64,
     edge: Tiles,
@@ -13,26 +13,31 @@ pub(super) struct Tree {
 }
 
 impl Tree {
-    /// The tree of a checkpoint, with its edge. `None` if the edge does not lead to the root.
-    pub(super) fn new(checkpoint: &Checkpoint, edge: Tiles) -> Option<Self> {
-        let size = checkpoint.size;
-        if Plan::root(size).hashes(&edge).ok()? != [checkpoint.root] {
-            return None;
-        }
+    /// The tree of this size, with its edge.
+    pub(super) fn new(size: u64, edge: Tiles) -> Self {
         let levels = TileId::edge_of(size).first().map_or(0, |top| usize::from(top.level) + 1);
-        Some(Self { size, edge, open: vec![None; levels] })
+        Self { size, edge, open: vec![None; levels] }
     }
 
-    /// Takes a full tile. `false` if it is not one of this tree, or the tile above it did not come before.
-    pub(super) fn open(&mut self, tile: TileId, hashes: Vec<Hash>) -> bool {
-        let expected = tile.level.checked_add(1).and_then(|above| self.hash(above, tile.index));
-        let is_full = hashes.len() == TILE_WIDTH;
-        let Some(place) = self.open.get_mut(usize::from(tile.level)) else { return false };
-        if !is_full || expected.is_none() || complete_root(&hashes) != expected {
-            return false;
+    /// Whether the edge leads to a root.
+    pub(super) fn leads_to(&self, root: Hash) -> bool {
+        Plan::root(self.size).hashes(&self.edge).is_ok_and(|hashes| hashes == [root])
+    }
+
+    /// Takes a full tile. Whether its hashes lead to the one above, or `None` if it is no full tile of this tree, the tile
+    /// above it did not come before, or it did not come after its left neighbours.
+    pub(super) fn open(&mut self, tile: TileId, hashes: Vec<Hash>) -> Option<bool> {
+        let expected = self.hash(tile.level.checked_add(1)?, tile.index)?;
+        if hashes.len() != TILE_WIDTH {
+            return None;
         }
-        *place = Some((tile.index, hashes));
-        true
+        let open = self.open.get_mut(usize::from(tile.level))?;
+        if open.as_ref().is_some_and(|(before, _)| *before >= tile.index) {
+            return None;
+        }
+        let fits = complete_root(&hashes) == Some(expected);
+        *open = Some((tile.index, hashes));
+        Some(fits)
     }
 
     /// The hash over the `index`th `256^level` leaves, if a tile that is here holds it.

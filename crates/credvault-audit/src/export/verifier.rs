@@ -1,4 +1,7 @@
 //! Verifies an export line by line, in memory that does not grow with it. Stops at the first thing that is wrong.
+//!
+//! Hashes that do not fit are wrong, but they do not say which record they are wrong about. So the verifier reads on below
+//! them, believes nothing more, and names the first record or tile there that contradicts them.
 
 use super::finding::{Fault, Finding};
 use super::history::History;
@@ -45,6 +48,14 @@ pub struct Verifier {
     given: Vec<VerifiedCheckpoint>,
     lines: u64,
     state: State,
+    suspicion: Option<Suspicion>,
+}
+
+/// Hashes that did not fit.
+struct Suspicion {
+    finding: Finding,
+    /// The index after the last record below them.
+    until: u64,
 }
 
 enum State {
@@ -75,42 +86,43 @@ impl Verifier {
     /// One of these checkpoints is not to be believed.
     pub fn new(trust: Trust, given: &[SignedCheckpoint]) -> Result<Self, crate::TrustError> {
         let given = given.iter().map(|signed| trust.verify(signed)).collect::<Result<_, _>>()?;
-        Ok(Self { trust, given, lines: 0, state: State::Begin })
+        Ok(Self { trust, given, lines: 0, state: State::Begin, suspicion: None })
     }
 
-    /// Takes the next line, without its line break.
+    /// Takes the next line, without its line break. That it is taken proves nothing yet: only [`Verifier::finish`] does.
     ///
     /// # Errors
-    /// What is wrong with it. The lines after that prove nothing.
+    /// What is wrong, in this line or in hashes before it. The lines after that prove nothing.
     pub fn line(&mut self, text: &str) -> Result<(), Finding> {
         self.lines += 1;
         let next = self.next_bad();
-        let begun = std::mem::replace(&mut self.state, State::Begin);
+        let state = std::mem::replace(&mut self.state, State::Begin);
+        // A verifier that has found something believes no later line.
+        if let State::Failed(finding) = state {
+            self.state = State::Failed(finding.clone());
+            return Err(finding);
+        }
         let line = Line::parse(text).ok_or((next, Fault::Line));
-        let refused = match begun {
-            // A verifier that has found something believes no later line.
-            State::Failed(finding) => finding,
-            State::Begin | State::Edge { .. } | State::Body { .. } | State::End(_) => {
-                match line.and_then(|line| self.step(begun, line)) {
-                    Ok(state) => {
-                        self.state = state;
-                        return Ok(());
-                    }
-                    Err((first_bad, fault)) => Finding { line: self.lines, first_bad, fault },
-                }
+        match line.and_then(|line| self.step(state, line)) {
+            Ok(state) => {
+                self.state = state;
+                Ok(())
             }
-        };
-        self.state = State::Failed(refused.clone());
-        Err(refused)
+            Err(refused) => {
+                let finding = self.finding(self.lines, refused);
+                self.state = State::Failed(finding.clone());
+                Err(finding)
+            }
+        }
     }
 
     /// Ends the verification after the last line.
     ///
     /// # Errors
     /// The export has no end, or a line was wrong.
-    pub fn finish(self) -> Result<VerifiedExport, Finding> {
+    pub fn finish(mut self) -> Result<VerifiedExport, Finding> {
         let first_bad = self.next_bad();
-        match self.state {
+        match std::mem::replace(&mut self.state, State::Begin) {
             State::End(body) => Ok(VerifiedExport {
                 checkpoint: body.checkpoint,
                 range: body.start..body.end,
@@ -119,23 +131,56 @@ impl Verifier {
                 continues: body.continues,
             }),
             State::Begin | State::Edge { .. } | State::Body { .. } => {
-                Err(Finding { line: self.lines + 1, first_bad, fault: Fault::CutOff })
+                Err(self.finding(self.lines + 1, (first_bad, Fault::CutOff)))
             }
             State::Failed(finding) => Err(finding),
         }
     }
 
-    fn step(&self, state: State, line: Line) -> Result<State, Refused> {
+    /// What is wrong, with regard to hashes that did not fit before.
+    fn finding(&mut self, line: u64, (first_bad, fault): Refused) -> Finding {
+        let contradicts = matches!(fault, Fault::Altered | Fault::Tile(_));
+        match self.suspicion.take() {
+            None => Finding { line, first_bad, fault },
+            Some(Suspicion { finding, .. }) if contradicts => {
+                Finding { first_bad: first_bad.or(finding.first_bad), ..finding }
+            }
+            Some(suspicion) => suspicion.finding,
+        }
+    }
+
+    /// Remembers hashes that do not fit. If others did not before, these contradict them.
+    fn suspect(&mut self, (first_bad, fault): Refused, until: u64) -> Result<(), Refused> {
+        if self.suspicion.is_some() {
+            return Err((first_bad, fault));
+        }
+        self.suspicion = Some(Suspicion { finding: Finding { line: self.lines, first_bad, fault }, until });
+        Ok(())
+    }
+
+    /// Refuses what is no longer below hashes that did not fit: nothing there can contradict them.
+    fn check_below(&self, index: u64) -> Result<(), Refused> {
+        match &self.suspicion {
+            Some(suspicion) if index >= suspicion.until => Err((None, Fault::NoTile)),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn step(&mut self, state: State, line: Line) -> Result<State, Refused> {
         match (state, line) {
             (State::Begin, Line::Header(header)) => self.begin(header),
             (State::Edge { body, missing, tiles }, Line::Tile(tile)) => {
                 self.edge(body, missing, tiles, &tile)
             }
-            (State::Body { body, tree, history }, Line::Tile(tile)) => open(body, tree, history, &tile),
+            (State::Body { body, tree, history }, Line::Tile(tile)) => self.open(body, tree, history, &tile),
             (State::Body { body, tree, history }, Line::Record(record)) => {
+                self.check_below(record.index)?;
                 Ok(State::Body { body: body.take(&tree, *record)?, tree, history })
             }
-            (State::Body { body, tree, history }, Line::End(end)) => finish(body, &tree, history, &end),
+            (State::Body { body, tree, history }, Line::End(end)) => {
+                self.check_below(u64::MAX)?;
+                finish(body, &tree, history, &end)
+            }
             (State::End(body), Line::Header(_) | Line::Tile(_) | Line::Record(_) | Line::End(_)) => {
                 Err((body.next_bad(), Fault::CutOff))
             }
@@ -150,7 +195,7 @@ impl Verifier {
         }
     }
 
-    fn begin(&self, header: Header) -> Result<State, Refused> {
+    fn begin(&mut self, header: Header) -> Result<State, Refused> {
         let refused = |fault| (None, fault);
         if header.format != FORMAT || header.version != VERSION {
             return Err(refused(Fault::Line));
@@ -184,7 +229,7 @@ impl Verifier {
     }
 
     fn edge(
-        &self,
+        &mut self,
         body: Body,
         mut missing: Vec<TileId>,
         mut tiles: Tiles,
@@ -201,14 +246,42 @@ impl Verifier {
     }
 
     /// The state with these tiles of the edge: once all are there, they must lead to the root.
-    fn with_edge(&self, body: Body, missing: Vec<TileId>, tiles: Tiles) -> Result<State, Refused> {
+    fn with_edge(&mut self, body: Body, missing: Vec<TileId>, tiles: Tiles) -> Result<State, Refused> {
         if !missing.is_empty() {
             return Ok(State::Edge { body, missing, tiles });
         }
-        let next_bad = body.next_bad();
-        let tree = Tree::new(body.checkpoint.checkpoint(), tiles).ok_or((next_bad, Fault::Edge))?;
+        let checkpoint = body.checkpoint.checkpoint();
+        let tree = Tree::new(checkpoint.size, tiles);
+        if !tree.leads_to(checkpoint.root) {
+            self.suspect((body.next_bad(), Fault::Edge), u64::MAX)?;
+        }
         let given = self.given.iter().map(|given| given.checkpoint().clone()).collect();
         Ok(State::Body { body, tree, history: History::new(given) })
+    }
+
+    /// Takes a full tile, after the history has used what it replaces.
+    fn open(
+        &mut self,
+        body: Body,
+        mut tree: Tree,
+        mut history: History,
+        line: &TileLine,
+    ) -> Result<State, Refused> {
+        let tile = line.tile();
+        // Also keeps the arithmetic on indexes from outside far from overflow.
+        if tile.width_in(body.checkpoint.checkpoint().size) == 0 {
+            return Err((body.next_bad(), Fault::Tile(tile)));
+        }
+        self.check_below(tile.first_leaf())?;
+        history.follow(&tree, tile.first_leaf()).map_err(rewritten)?;
+        let first = if body.is_complete { body.next } else { body.next.max(tile.first_leaf()) };
+        let refused = (Some(first).filter(|first| *first < body.end), Fault::Tile(tile));
+        match line.hashes().and_then(|hashes| tree.open(tile, hashes)) {
+            Some(true) => {}
+            Some(false) => self.suspect(refused, tile.end())?,
+            None => return Err(refused),
+        }
+        Ok(State::Body { body, tree, history })
     }
 
     fn next_bad(&self) -> Option<u64> {
@@ -222,21 +295,6 @@ impl Verifier {
 
 /// The first record in question, and what is wrong.
 type Refused = (Option<u64>, Fault);
-
-/// Takes a full tile, after the history has used what it replaces.
-fn open(body: Body, mut tree: Tree, mut history: History, line: &TileLine) -> Result<State, Refused> {
-    let tile = line.tile();
-    // Also keeps the arithmetic on indexes from outside far from overflow.
-    if tile.width_in(body.checkpoint.checkpoint().size) == 0 {
-        return Err((body.next_bad(), Fault::Tile(tile)));
-    }
-    history.follow(&tree, tile.first_leaf()).map_err(rewritten)?;
-    if line.hashes().is_some_and(|hashes| tree.open(tile, hashes)) {
-        return Ok(State::Body { body, tree, history });
-    }
-    let first = if body.is_complete { body.next } else { body.next.max(tile.first_leaf()) };
-    Err((Some(first).filter(|first| *first < body.end), Fault::Tile(tile)))
-}
 
 fn finish(mut body: Body, tree: &Tree, mut history: History, end: &End) -> Result<State, Refused> {
     if body.is_complete && body.next < body.end || end.records != body.records {

@@ -43,7 +43,7 @@ impl ExportWriter {
         Some(Self { checkpoint, selection, earlier: earlier.into(), written, records: 0 })
     }
 
-    /// The first line.
+    /// The first line of the export.
     pub fn header_line(&self) -> String {
         let header = Header {
             format: FORMAT.to_owned(),

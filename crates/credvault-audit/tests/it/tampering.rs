@@ -4,6 +4,9 @@ use credvault_audit::{
     Checkpoint, CheckpointError, Fault, Hash, SignedCheckpoint, TileId, TrustError, Verifier,
 };
 
+use proptest::prelude::*;
+use proptest::sample::Index;
+
 use crate::support::{Log, origin, record, signer, trust, verify};
 
 /// What the verifier finds: the first bad record and the fault.
@@ -178,32 +181,43 @@ fn a_header_that_claims_less_is_seen_in_what_was_verified() {
 }
 
 #[test]
-fn altered_hashes_are_found_before_the_records_below() {
+fn an_altered_hash_is_found_where_records_contradict_it() {
     let log = Log::of(66_500);
-    let whole = log.whole();
-    let alter = |line: &mut String| {
-        let start = line.find("hashes\":\"").expect("hashes") + 9;
+    // Every third hash begins with a character of its own.
+    let alter = |line: &mut String, hash: usize| {
+        let start = line.find("hashes\":\"").expect("hashes") + 9 + hash / 3 * 128;
         let other = if line[start..].starts_with('A') { "B" } else { "A" };
         line.replace_range(start..=start, other);
     };
-    for (level, index, first_bad, fault) in [
-        (0, 3, Some(768), Fault::Tile(TileId { level: 0, index: 3 })),
-        (1, 0, Some(0), Fault::Tile(TileId { level: 1, index: 0 })),
-        (2, 0, Some(0), Fault::Edge),
-        (0, 259, Some(0), Fault::Edge),
+    for (level, index, hash, first_bad, fault) in [
+        (0, 3, 0, 768_u64, Fault::Tile(TileId { level: 0, index: 3 })),
+        (0, 3, 45, 768 + 45, Fault::Tile(TileId { level: 0, index: 3 })),
+        (1, 0, 0, 0, Fault::Tile(TileId { level: 1, index: 0 })),
+        (1, 0, 12, 12 * 256, Fault::Tile(TileId { level: 1, index: 0 })),
+        (2, 0, 0, 0, Fault::Edge),
+        (1, 1, 0, 65_536, Fault::Edge),
+        (0, 259, 30, 259 * 256 + 30, Fault::Edge),
     ] {
-        let mut lines = whole.clone();
+        let range = first_bad.saturating_sub(300)..(first_bad + 300).min(66_500);
+        let mut lines = log.part(66_500, range, &[]);
         let place = tile_at(&lines, level, index);
-        alter(&mut lines[place]);
-        assert_eq!(found(&lines), (first_bad, fault), "tile {index} of level {level}");
-        lines.remove(place);
-        let without = found(&lines);
-        assert_eq!(without.0, first_bad, "without tile {index} of level {level}");
+        alter(&mut lines[place], hash);
+        let finding = verify(&lines, &[]).expect_err("something is wrong");
+        assert_eq!(
+            (finding.first_bad, finding.fault),
+            (Some(first_bad), fault),
+            "tile {index} of level {level}"
+        );
     }
-    let mut lines = whole;
-    lines.remove(tile_at(&lines, 0, 3));
-    assert_eq!(found(&lines), (Some(768), Fault::NoTile));
-    // A record and its hash altered together: the hash no longer fits the tree.
+    for (level, index, fault) in [(2, 0, Fault::Edge), (0, 3, Fault::NoTile)] {
+        let mut lines = log.part(66_500, 768..1_000, &[]);
+        lines.remove(tile_at(&lines, level, index));
+        assert_eq!(found(&lines), (Some(768), fault), "without tile {index} of level {level}");
+    }
+}
+
+#[test]
+fn a_record_and_its_hash_altered_together_are_found_by_the_hashes_above() {
     let mut log = Log::of(700);
     let forged = credvault_audit::Entry {
         record: credvault_audit::Record { action: "Nothing".into(), ..record(300) }.encode().expect("short"),
@@ -285,4 +299,80 @@ fn a_finding_says_where_and_stays() {
         assert_eq!(verifier.line(line), Err(first.clone()), "no later line is believed");
     }
     assert_eq!(verifier.finish(), Err(first));
+}
+
+/// What an attacker does to an export, at random places.
+#[derive(Clone, Debug)]
+enum Attack {
+    Remove(Index),
+    Double(Index),
+    Swap(Index, Index),
+    Move(Index, Index),
+    Replace(Index, Index, char),
+}
+
+fn attack() -> impl Strategy<Value = Attack> {
+    let (at, to) = (any::<Index>, any::<Index>);
+    prop_oneof![
+        at().prop_map(Attack::Remove),
+        at().prop_map(Attack::Double),
+        (at(), to()).prop_map(|(one, other)| Attack::Swap(one, other)),
+        (at(), to()).prop_map(|(from, to)| Attack::Move(from, to)),
+        (at(), to(), prop::char::range('!', '~')).prop_map(|(at, to, with)| Attack::Replace(at, to, with)),
+    ]
+}
+
+fn attacked(lines: &[String], attacks: &[Attack]) -> Vec<String> {
+    let mut lines = lines.to_vec();
+    for attack in attacks {
+        let count = lines.len();
+        match attack {
+            Attack::Remove(at) => drop(lines.remove(at.index(count))),
+            Attack::Double(at) => {
+                let line = lines[at.index(count)].clone();
+                lines.insert(at.index(count), line);
+            }
+            Attack::Swap(one, other) => lines.swap(one.index(count), other.index(count)),
+            Attack::Move(from, to) => {
+                let line = lines.remove(from.index(count));
+                lines.insert(to.index(count), line);
+            }
+            Attack::Replace(at, place, with) => {
+                let line = &mut lines[at.index(count)];
+                let mut letters: Vec<char> = line.chars().collect();
+                let place = place.index(letters.len());
+                letters[place] = *with;
+                *line = letters.into_iter().collect();
+            }
+        }
+    }
+    lines
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+
+    /// Only the export itself verifies as the whole log, and no record before the named one differs from the log's.
+    #[test]
+    fn no_attack_goes_unnoticed(attacks in prop::collection::vec(attack(), 1..4)) {
+        let log = Log::of(530);
+        let whole = log.whole();
+        let lines = attacked(&whole, &attacks);
+        match verify(&lines, &[log.checkpoint(530)]) {
+            Ok(_) => prop_assert_eq!(lines, whole),
+            Err(finding) => {
+                prop_assert!(lines != whole);
+                let contradicts = matches!(finding.fault, Fault::Tile(_) | Fault::Edge);
+                let before = usize::try_from(finding.line - 1).expect("small");
+                let records = |lines: &[String]| -> Vec<String> {
+                    lines.iter().filter(|line| line.starts_with("{\"record\"")).cloned().collect()
+                };
+                prop_assert!(records(&whole).starts_with(&records(&lines[..before])), "{}", finding);
+                let index = finding.first_bad.unwrap_or(0);
+                for right in (0..index).map(|index| &whole[at(&whole, index)]) {
+                    prop_assert!(contradicts || lines.contains(right), "{}", finding);
+                }
+            }
+        }
+    }
 }
