@@ -24,6 +24,9 @@ pub(crate) enum Class {
     BackupKey = 12,
     Payload = 13,
     RotatedKey = 14,
+    AuditKey = 15,
+    AuditBundle = 16,
+    AuditJournal = 17,
 }
 
 /// A digest of the unsealed columns beside a sealed value that decide who owns it and where it is sent.
@@ -62,6 +65,11 @@ pub struct Context<'a> {
     schema: u16,
     binding: Binding,
 }
+
+/// The most bytes of any other value with its length field and padding.
+pub(crate) const MAX_PADDED_BYTES: usize = 68 * 1024;
+/// The most bytes of audit records: 256 of the largest, with what stands between them.
+const MAX_RECORDS_BYTES: usize = 17 * 1024 * 1024;
 
 /// The first bytes of all associated data: no other use of a key shares them.
 const LABEL: &[u8] = b"credvault/aad/1";
@@ -172,6 +180,21 @@ impl<'a> Context<'a> {
         Self { binding, ..Self::alone(Class::Payload, tenant.as_str(), payload, 0) }
     }
 
+    /// A tenant's audit key; `number` tells the keys of a tenant apart.
+    pub fn audit_key(tenant: &'a TenantId, number: i64) -> Self {
+        Self::alone(Class::AuditKey, tenant.as_str(), [0; 16], number.cast_unsigned())
+    }
+
+    /// Records of a tenant's log; `start` is the index of the first.
+    pub fn audit_bundle(tenant: &'a TenantId, start: i64) -> Self {
+        Self::alone(Class::AuditBundle, tenant.as_str(), [0; 16], start.cast_unsigned())
+    }
+
+    /// Records that wait in the journal, in the row with the id `row`. They are of any tenants, so the place is the platform's.
+    pub fn audit_journal(row: [u8; 16]) -> Self {
+        Self::alone(Class::AuditJournal, TenantId::PLATFORM, row, 0)
+    }
+
     pub(crate) fn tenant_key(tenant: &'a TenantId, version: u32) -> Self {
         Self::alone(Class::TenantKey, tenant.as_str(), [0; 16], version.into())
     }
@@ -211,6 +234,31 @@ impl<'a> Context<'a> {
             Class::BackupKey => "backup_key",
             Class::Payload => "payload",
             Class::RotatedKey => "rotated_key",
+            Class::AuditKey => "audit_key",
+            Class::AuditBundle => "audit_bundle",
+            Class::AuditJournal => "audit_journal",
+        }
+    }
+
+    /// The most bytes that a value sealed here has, with its length field and padding.
+    pub(crate) fn most_padded_bytes(&self) -> usize {
+        match self.class {
+            Class::AuditBundle | Class::AuditJournal => MAX_RECORDS_BYTES,
+            Class::Credential
+            | Class::TenantKey
+            | Class::RootCheck
+            | Class::PageToken
+            | Class::Tokens
+            | Class::App
+            | Class::Revocation
+            | Class::EventEndpoint
+            | Class::Callback
+            | Class::HandOff
+            | Class::SigningKey
+            | Class::BackupKey
+            | Class::Payload
+            | Class::RotatedKey
+            | Class::AuditKey => MAX_PADDED_BYTES,
         }
     }
 

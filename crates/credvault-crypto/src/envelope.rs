@@ -29,7 +29,7 @@ use ring::hkdf::{HKDF_SHA256, KeyType, Prk, Salt};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-use crate::context::Context;
+use crate::context::{Context, MAX_PADDED_BYTES};
 use crate::{Error, Opened};
 
 const FORMAT: u8 = 1;
@@ -42,12 +42,10 @@ const HEADER_BYTES: usize = 84;
 const TAG_BYTES: usize = 16;
 /// The length field in front of the value.
 const LENGTH_BYTES: usize = 4;
-/// The value with its length field.
-const MAX_PADDED_BYTES: usize = 68 * 1024;
 
 /// The size of the smallest sealed value.
 pub const MIN_SEALED_BYTES: usize = HEADER_BYTES + 64 + TAG_BYTES;
-/// The size of the largest sealed value.
+/// The size of the largest sealed value, audit records apart.
 pub const MAX_SEALED_BYTES: usize = HEADER_BYTES + MAX_PADDED_BYTES + TAG_BYTES;
 
 /// The 32 secret bytes behind a root or tenant key. Boxed, so that moving the owner leaves no copy behind.
@@ -67,7 +65,7 @@ pub(crate) fn seal(
     random.fill(&mut fresh)?;
     let (salt, nonce) = fresh.split_at(SALT.end - SALT.start);
 
-    let padded = padded_length(value.len())?;
+    let padded = padded_length(value.len(), context.most_padded_bytes())?;
     // Allocated in its final size: a buffer that grows leaves plaintext behind in the old allocation.
     let mut blob = Vec::with_capacity(HEADER_BYTES + padded + TAG_BYTES);
     blob.extend_from_slice(&[FORMAT, SUITE, context.class as u8, 0]);
@@ -97,11 +95,12 @@ pub(crate) fn seal(
 /// Opens what [`seal`] made under the same key for the same place.
 pub(crate) fn open(key: &[u8; 32], key_id: u32, context: &Context<'_>, blob: &[u8]) -> Result<Opened, Error> {
     let (header, body) = blob.split_at_checked(HEADER_BYTES).ok_or(Error::Integrity)?;
+    let most = context.most_padded_bytes();
     // Only this format: a writer of the database cannot choose an older or weaker suite.
     let expected = [FORMAT, SUITE, context.class as u8, 0];
     let well_formed = header.starts_with(&expected)
         && header.get(4..8) == Some(&key_id.to_be_bytes())
-        && (MIN_SEALED_BYTES..=MAX_SEALED_BYTES).contains(&blob.len());
+        && (MIN_SEALED_BYTES..=HEADER_BYTES + most + TAG_BYTES).contains(&blob.len());
     if !well_formed {
         return Err(Error::Integrity);
     }
@@ -119,7 +118,7 @@ pub(crate) fn open(key: &[u8; 32], key_id: u32, context: &Context<'_>, blob: &[u
         .key
         .open_in_place(nonce, Aad::from(context.associated_data(header)), &mut opened)
         .map_err(|_| Error::Integrity)
-        .and_then(|padded| value_length(padded))?;
+        .and_then(|padded| value_length(padded, most))?;
     opened.copy_within(LENGTH_BYTES..LENGTH_BYTES + length, 0);
     opened.truncate(length);
     Ok(opened)
@@ -127,20 +126,17 @@ pub(crate) fn open(key: &[u8; 32], key_id: u32, context: &Context<'_>, blob: &[u
 
 /// The length of the value in an opened body. Refuses any body that [`seal`] would not write, so that each value has
 /// one sealed length and the padding carries no hidden bytes.
-fn value_length(padded: &[u8]) -> Result<usize, Error> {
+fn value_length(padded: &[u8], most: usize) -> Result<usize, Error> {
     let (length, rest) = padded.split_first_chunk::<LENGTH_BYTES>().ok_or(Error::Integrity)?;
     let length = usize::try_from(u32::from_be_bytes(*length)).map_err(|_| Error::Integrity)?;
-    let canonical = padded_length(length).is_ok_and(|expected| expected == padded.len());
+    let canonical = padded_length(length, most).is_ok_and(|expected| expected == padded.len());
     let zeros = rest.get(length..).ok_or(Error::Integrity)?;
     if canonical && zeros.iter().all(|byte| *byte == 0) { Ok(length) } else { Err(Error::Integrity) }
 }
 
 /// The size step for a value: powers of two from 64 bytes to 4 KiB, then multiples of 4 KiB.
-fn padded_length(value: usize) -> Result<usize, Error> {
-    let needed = value
-        .checked_add(LENGTH_BYTES)
-        .filter(|needed| *needed <= MAX_PADDED_BYTES)
-        .ok_or(Error::TooLarge)?;
+fn padded_length(value: usize, most: usize) -> Result<usize, Error> {
+    let needed = value.checked_add(LENGTH_BYTES).filter(|needed| *needed <= most).ok_or(Error::TooLarge)?;
     Ok(if needed <= 4096 { needed.next_power_of_two().max(64) } else { needed.next_multiple_of(4096) })
 }
 

@@ -8,7 +8,8 @@
 //!        │     ├─ record key    AES-256-GCM, used once
 //!        │     └─ commitment    32 bytes in the header, compared before anything is decrypted
 //!        └─ HKDF-SHA256 without a salt, one key for each purpose: fingerprints of requests, tags of credentials
-//!        and seals  payload key   32 random bytes for each payload that is kept in an external store
+//!        ├─ seals  audit key     32 random bytes, under which the records of the tenant's log are sealed
+//!        └─ seals  payload key   32 random bytes for each payload that is kept in an external store
 //!   └─ wraps  backup key        32 random bytes for each backup, in the backup's header
 //! ```
 //!
@@ -46,6 +47,8 @@ mod fields;
 
 mod payload_key;
 
+mod audit_key;
+
 mod page_token;
 
 mod tag;
@@ -66,6 +69,7 @@ mod foreign;
 
 mod random;
 
+pub use audit_key::AuditKey;
 pub use backup_stream::{
     BackupKey, BackupOpener, BackupSealer, BackupStreamError, FRAME_BYTES, FRAME_HEAD_BYTES, RunningSha256,
     WrappedBackupKey,
