@@ -206,6 +206,13 @@ const GRANTS: &[(&str, &str)] = &[
          UPDATE (sealed), DELETE",
         "rotated_keys",
     ),
+    ("SELECT, INSERT, UPDATE (key_version), UPDATE (sealed), DELETE", "audit_keys"),
+    // A row goes when its records are in their logs, and pieces of a bundle when they are joined. None is changed.
+    ("SELECT, INSERT, UPDATE (due_time), DELETE", "audit_journal"),
+    ("SELECT, INSERT, DELETE", "audit_bundles"),
+    ("SELECT, INSERT, DELETE", "audit_tiles"),
+    ("SELECT, INSERT, UPDATE", "audit_sequencer"),
+    ("SELECT, INSERT, UPDATE", "audit_moves"),
 ];
 
 /// What a role has of each table now; a table without any is there, too. A right to a column is written as

@@ -42,6 +42,12 @@ pub const BACKED_UP_TABLES: &[&str] = &[
     "platform_dependants",
     "provider_outcomes",
     "audit_events",
+    "audit_moves",
+    "audit_keys",
+    // Records that were not sequenced yet.
+    "audit_journal",
+    "audit_bundles",
+    "audit_tiles",
 ];
 
 /// The tables that a backup lacks, each with the reason.
@@ -61,6 +67,7 @@ pub const LEFT_OUT_TABLES: &[(&str, &str)] = &[
     ("callbacks", "it belongs to a consent in progress"),
     ("erasure_requests", "a request that is not confirmed lives for ten minutes"),
     ("root_key_holders", "it says which root keys the processes have that serve this database"),
+    ("audit_sequencer", "it says which process sequences the audit log at this moment"),
     ("client_registrations", "it is a replica's claim on work in progress"),
     ("rejections", "it is a replica's claim on work in progress, or a finding that is minutes old"),
     ("budgets", "it says which calls to providers are given away at this moment"),
@@ -75,6 +82,7 @@ pub(super) const RESET_COLUMNS: &[(&str, &str)] = &[("tenant_rules", "txid")];
 /// The columns that name the tenant whom a row is about.
 pub(super) const TENANT_COLUMNS: &[&str] = &["tenant_id", "about_tenant"];
 
-/// The tables whose rows stay although their tenant was erased: the erasures themselves, and the log of what was done. The
+/// The tables whose rows stay although their tenant was erased: the erasures themselves, and the log of what was done, whose
+/// bundles nothing opens any more and whose hashes still prove. The
 /// row in `tenants` stays, too, without its name, so that the id is never given away again.
-pub(super) const KEPT_OF_ERASED: &[&str] = &["erasures", "audit_events"];
+pub(super) const KEPT_OF_ERASED: &[&str] = &["erasures", "audit_events", "audit_bundles", "audit_tiles"];

@@ -33,7 +33,11 @@ const FORBIDDEN_RIGHTS: [(&str, &str); 11] = [
     (
         "may change audit records",
         "has_any_column_privilege(session_user, 'audit_events', 'UPDATE')
-            OR has_table_privilege(session_user, 'audit_events', 'DELETE')",
+            OR has_table_privilege(session_user, 'audit_events', 'DELETE')
+            OR EXISTS (SELECT 1 FROM unnest(ARRAY['audit_bundles', 'audit_tiles']) t
+                WHERE has_any_column_privilege(session_user, t, 'UPDATE'))
+            OR EXISTS (SELECT 1 FROM unnest(ARRAY['id', 'key_number', 'records', 'body']) c
+                WHERE has_column_privilege(session_user, 'audit_journal', c, 'UPDATE'))",
     ),
     (
         "may change which key a root key's record is of or whose a key is, or delete that record or tenants",

@@ -41,7 +41,7 @@ enum Step {
 }
 
 /// All steps. An endpoint's deliveries may be many, so they go before it.
-const STEPS: [Step; 23] = [
+const STEPS: [Step; 24] = [
     Step::Connections,
     Step::Apps,
     Step::ServiceConfigs,
@@ -52,6 +52,8 @@ const STEPS: [Step; 23] = [
     Step::Rows("client_registrations"),
     Step::Rows("app_webhook_replays"),
     Step::Rows("rotations"),
+    // What opens the tenant's audit log: of that, hashes are left that prove and tell nothing.
+    Step::Rows("audit_keys"),
     Step::Rows("user_deletions"),
     Step::Rows("user_sightings"),
     Step::Rows("requests"),

@@ -192,6 +192,15 @@ async fn rows_of_what_is_outside(fixture: &Fixture, tenant: &str) {
         ),
         format!("INSERT INTO payload_work VALUES ('{tenant}', gen_random_uuid(), 0, 1, NULL)"),
         format!("INSERT INTO provider_incidents VALUES ('{tenant}', 'generic', 0, NULL, 3, NULL)"),
+        format!("INSERT INTO audit_keys VALUES ('{tenant}', 9, 1, decode('00', 'hex'), 0)"),
+        format!("INSERT INTO audit_bundles (tenant_id, start, records) VALUES ('{tenant}', 0, 1)"),
+        format!(
+            "INSERT INTO audit_tiles VALUES
+             ('{tenant}', 0, 0, decode(repeat('00', 8192), 'hex'), decode(repeat('00', 32), 'hex'))"
+        ),
+        // The service writes only the platform's.
+        format!("INSERT INTO audit_sequencer VALUES ('{tenant}', 1, gen_random_uuid(), 0)"),
+        format!("INSERT INTO audit_moves VALUES ('{tenant}', gen_random_uuid(), 0)"),
         format!(
             "INSERT INTO sync_states SELECT tenant_id, id, 'orders', 1, '', 'OK', 0, 0, '', NULL, NULL, 0
              FROM connections WHERE tenant_id = '{tenant}' LIMIT 1"
@@ -268,6 +277,7 @@ async fn background_work_crosses_tenants_to_read_only_and_only_where_nothing_is_
             "external_payloads",
             "payload_work",
             "erasures",
+            "audit_moves",
         ]
         .contains(&table.as_str());
         assert_eq!(count.lines().last() != Some("0"), crosses, "{table}");
@@ -280,6 +290,7 @@ async fn background_work_crosses_tenants_to_read_only_and_only_where_nothing_is_
                 "connection_health",
                 "credential_rotations",
                 "erasures",
+                "audit_moves",
             ]
             .contains(&table.as_str())
         {
@@ -299,6 +310,7 @@ async fn a_row_cannot_be_written_into_or_moved_to_another_tenant() {
     for sql in [
         "INSERT INTO credvault.tenants VALUES ('evil', '', 'ACTIVE', 1, 0, 0)",
         "INSERT INTO credvault.changes (tenant_id, kind, time) VALUES ('other', 'X', 0)",
+        "INSERT INTO credvault.audit_bundles (tenant_id, start, records) VALUES ('other', 256, 1)",
         "UPDATE credvault.service_mappings SET tenant_id = 'other'",
         "UPDATE credvault.connections SET tenant_id = 'other'",
         "UPDATE credvault.tenants SET tenant_id = 'other2' WHERE tenant_id = 'acme'",
@@ -321,6 +333,9 @@ async fn the_services_role_cannot_change_records_or_the_schema() {
         "UPDATE credvault.audit_events SET outcome = 'FAILED'",
         "DELETE FROM credvault.audit_events",
         "TRUNCATE credvault.audit_events",
+        "UPDATE credvault.audit_bundles SET records = 2",
+        "UPDATE credvault.audit_tiles SET number = 1",
+        "UPDATE credvault.audit_journal SET body = decode('00', 'hex')",
         "UPDATE credvault.tenant_keys SET version = 2",
         "TRUNCATE credvault.tenant_keys",
         "DELETE FROM credvault.erasures",
@@ -350,13 +365,13 @@ async fn every_key_and_constraint_leads_with_the_tenant_and_nothing_runs_with_ot
     let keys = database.psql(
         "SELECT c.conrelid::regclass || ' ' || c.conname FROM pg_constraint c JOIN pg_namespace n ON n.oid = c.connamespace
          WHERE n.nspname = 'credvault' AND c.contype IN ('p', 'u', 'f')
-         AND c.conrelid::regclass::text NOT IN ('credvault.schema_migrations', 'credvault.root_keys', 'credvault.root_key_holders')
+         AND c.conrelid::regclass::text NOT IN ('credvault.schema_migrations', 'credvault.root_keys', 'credvault.root_key_holders', 'credvault.audit_journal')
          AND (SELECT attname FROM pg_attribute WHERE attrelid = c.conrelid AND attnum = c.conkey[1]) <> 'tenant_id'",
     );
     assert_eq!(keys, "");
     let unique = database.psql(
         "SELECT i.indexrelid::regclass FROM pg_index i JOIN pg_class t ON t.oid = i.indrelid JOIN pg_namespace n ON n.oid = t.relnamespace
-         WHERE n.nspname = 'credvault' AND i.indisunique AND t.relname NOT IN ('schema_migrations', 'root_keys', 'root_key_holders')
+         WHERE n.nspname = 'credvault' AND i.indisunique AND t.relname NOT IN ('schema_migrations', 'root_keys', 'root_key_holders', 'audit_journal')
          AND (SELECT attname FROM pg_attribute WHERE attrelid = i.indrelid AND attnum = i.indkey[0]) <> 'tenant_id'",
     );
     assert_eq!(unique, "");
