@@ -256,7 +256,12 @@ async fn open(
     loop {
         let opened = Store::open(database.clone(), roots, Arc::clone(clock), Arc::clone(random)).await;
         let error = match opened {
-            Err(OpenError::RootKey(error @ credvault_crypto::Error::KeyManager { .. })) => error,
+            Err(
+                OpenError::RootKey(error @ credvault_crypto::Error::KeyManager { .. })
+                | OpenError::JournalKey(credvault_store::Error::Key(
+                    error @ credvault_crypto::Error::KeyManager { .. },
+                )),
+            ) => error,
             opened => return Ok(opened?),
         };
         let error = credvault_domain::chain(&error).to_string();

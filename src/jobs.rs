@@ -29,6 +29,8 @@ const COUNTS_INTERVAL: Duration = Duration::from_secs(5);
 const WARNING_INTERVAL: Duration = Duration::from_secs(2);
 /// How long the counts of the last minute may take at the end.
 const LAST_COUNTS: Duration = Duration::from_secs(2);
+/// How often the audit journal is looked at while nothing waits in it.
+const SEQUENCING_INTERVAL: Duration = Duration::from_millis(250);
 /// How often each issuer is asked whether its keys are due to be fetched.
 const ISSUER_KEYS_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -75,6 +77,7 @@ impl Jobs {
         jobs.add("changed files", reloader.run(settings.server.reload_interval, drained()));
         jobs.add("upkeep", upkeep(shared.clone(), drained()));
         jobs.add("counts", write_counts(shared.clone(), drained()));
+        jobs.add("audit log", sequence(shared.clone(), drained()));
         jobs.add("issuer keys", fetch_issuer_keys(shared.clone(), drained()));
         jobs.add("tenant rules", read_tenant_rules(shared.clone(), drained()));
         jobs.add("health check", health_check.run(health, ready, stopping()));
@@ -149,7 +152,11 @@ async fn write_counts(shared: Shared, end: CancellationToken) {
     let mut ticks = every(COUNTS_INTERVAL, &end);
     loop {
         let ends = ticks.next().await.is_none();
-        for written in [shared.store.write_outcomes().await, shared.store.write_sightings().await] {
+        for written in [
+            shared.store.write_outcomes().await,
+            shared.store.write_sightings().await,
+            shared.store.write_last_uses().await,
+        ] {
             if let Err(error) = written {
                 let error = credvault_domain::chain(&error);
                 tracing::warn!(error, "counts could not be written; it is tried again");
@@ -159,6 +166,28 @@ async fn write_counts(shared: Shared, end: CancellationToken) {
             return;
         }
     }
+}
+
+/// Appends the records of the audit journal to their tenants' logs, while this replica has the lease. At the end a round in
+/// progress is dropped: what it has not committed is still in the journal, and another replica takes over at once.
+async fn sequence(shared: Shared, end: CancellationToken) {
+    let (mut sequencer, mut failing) = (shared.store.sequencer(), false);
+    let mut ticks = every(SEQUENCING_INTERVAL, &end);
+    while ticks.next().await.is_some() {
+        while let Some(round) = end.run_until_cancelled(sequencer.round()).await {
+            if let Err(error) = &round
+                && !failing
+            {
+                let error = credvault_domain::chain(error);
+                tracing::warn!(error, "audit records wait to be sequenced; it is tried again");
+            }
+            failing = round.is_err();
+            if !round.is_ok_and(|done| done.more) {
+                break;
+            }
+        }
+    }
+    let _ = tokio::time::timeout(LAST_COUNTS, sequencer.stop()).await;
 }
 
 /// Warns of grants that end soon, and reminds of credentials that a person has to replace. At the end it is dropped: what it has committed is sent, and the rest is found the next

@@ -1,8 +1,26 @@
 //! The audit log as callers use it.
 
+pub(crate) mod journal;
+mod keys;
+pub(crate) mod last_uses;
 pub(crate) mod log;
+mod packing;
+
+pub(crate) mod sequencer;
+
+mod ends;
+mod fold;
+mod lease;
+mod moving;
+mod pieces;
+mod words;
+
+pub(crate) mod filter;
+mod old;
 pub(crate) mod query;
-pub(crate) mod row;
+pub(crate) mod record;
+mod scan;
+mod tail;
 
 use credvault_domain::{Action, AuditEvent, ConnectionId, Permit, ServiceId, TenantId, TraceId};
 
@@ -84,7 +102,7 @@ impl Audit<'_> {
 
     /// The same where the permission is in the record already.
     pub(crate) async fn record_event<T>(&self, event: AuditEvent, value: T) -> Result<Recorded<T>, Error> {
-        self.append(vec![event], Vec::new()).await?;
+        self.append(vec![event]).await?;
         Ok(Recorded::durable(value))
     }
 
@@ -93,10 +111,10 @@ impl Audit<'_> {
     /// # Errors
     /// [`Error::AuditUnavailable`] if that did not succeed in time.
     pub async fn record_refusal(&self, event: AuditEvent) -> Result<(), Error> {
-        self.append(vec![event], Vec::new()).await
+        self.append(vec![event]).await
     }
 
-    /// Makes the records of fetches that `_permit` allows durable, counts them, remembers when each connection was used, and
+    /// Makes the records of fetches that `_permit` allows durable, counts them, notes when each connection was used, and
     /// vouches for `value`. Each record names its own policies.
     ///
     /// # Errors
@@ -114,22 +132,19 @@ impl Audit<'_> {
         };
         let counted = |event: &AuditEvent| OwnCount::of_fetch(event, of_platform(event), now);
         let fetched: Vec<_> = events.iter().filter_map(counted).collect();
-        self.append(events, used).await?;
+        self.append(events).await?;
+        self.store.last_uses().note(used, now);
         let buffer = &self.store.usage_writer().buffer;
         fetched.into_iter().for_each(|fetch| buffer.add(fetch));
         Ok(Recorded::durable(value))
     }
 
-    async fn append(
-        &self,
-        mut events: Vec<AuditEvent>,
-        used: Vec<(TenantId, ConnectionId)>,
-    ) -> Result<(), Error> {
+    async fn append(&self, mut events: Vec<AuditEvent>) -> Result<(), Error> {
         let now = self.store.now();
         for event in &mut events {
             event.id = self.store.new_id()?;
             event.time = now;
         }
-        self.store.audit_log().append(events, used).await
+        self.store.audit_log().append(&events).await
     }
 }

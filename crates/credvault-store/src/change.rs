@@ -15,15 +15,14 @@ use std::sync::Arc;
 
 use credvault_crypto::TenantKey;
 use credvault_domain::{
-    AuditEvent, ConnectionId, Permit, TenantId, TenantScope, TenantState, Timestamp, Version,
+    AuditEvent, ConnectionId, Permit, TenantId, TenantScope, TenantState, Timestamp, Version, chain,
 };
-use sea_orm::{DatabaseTransaction, DbErr, EntityTrait as _};
+use sea_orm::{DatabaseTransaction, DbErr};
 
-use crate::audit::row::active;
+use crate::audit::journal::{self, Entry};
 use crate::database::session::served;
 use crate::database::tenant_keys::{TenantKeys, TenantRow};
-use crate::database::transaction::{Access, begin_write, set_tenant};
-use crate::entity::audit_event;
+use crate::database::transaction::{Access, begin_write};
 use crate::error::of_the_data;
 use crate::{Error, Recorded, Store};
 use feed::{ChangeKind, ChangeSubject, FeedRow};
@@ -274,27 +273,28 @@ impl Change<'_> {
             request.record.time = self.now;
             self.records.push(request.record);
         }
-        self.insert_records().await.map_err(unrecorded)?;
+        self.journal_records().await?;
         self.tx.commit().await?;
         Ok(Recorded::durable(value))
     }
 
-    async fn insert_records(&self) -> Result<(), DbErr> {
-        // PostgreSQL refuses it, too.
+    /// Adds the records to the journal, as one row.
+    async fn journal_records(&self) -> Result<(), Error> {
+        // Nothing else refuses it: the journal takes records of any tenants.
         if self.records.iter().any(|record| record.tenant != self.tenant) {
-            return Err(DbErr::Custom("an audit record is of another tenant than its change".to_owned()));
+            return Err(Error::State("an audit record is of another tenant than its change"));
         }
-        if !self.records.is_empty() {
-            let rows = self.records.iter().map(active);
-            audit_event::Entity::insert_many(rows).exec_without_returning(&self.tx).await?;
+        let entries = self.records.iter().chain(&self.record_elsewhere).map(Entry::of);
+        let entries = entries.collect::<Result<Vec<_>, _>>().map_err(|error| {
+            tracing::error!(error = chain(&error), "an audit record could not be written");
+            Error::AuditUnavailable
+        })?;
+        if entries.is_empty() {
+            return Ok(());
         }
-        if let Some(record) = &self.record_elsewhere {
-            set_tenant(&self.tx, self.store.database(), &record.tenant).await?;
-            audit_event::Entity::insert(active(record)).exec_without_returning(&self.tx).await?;
-            // What the database checks at the commit is of the change's own tenant.
-            set_tenant(&self.tx, self.store.database(), &self.tenant).await?;
-        }
-        Ok(())
+        let random = self.store.keyring().random();
+        let row = self.store.journal_keys().seal(&entries, (self.now, 0), random)?;
+        journal::insert(&self.tx, vec![row]).await.map_err(unrecorded)
     }
 
     async fn remember_request(&self) -> Result<(), Error> {

@@ -3,7 +3,10 @@
 #![expect(unreachable_pub, reason = "sea-orm's derives want public items")]
 
 pub(crate) mod app_webhook_replay;
+pub(crate) mod audit_bundle;
 pub(crate) mod audit_event;
+pub(crate) mod audit_journal;
+pub(crate) mod audit_tile;
 pub(crate) mod authorization;
 pub(crate) mod callback;
 pub(crate) mod change;

@@ -66,7 +66,10 @@ mod weights;
 
 mod entity;
 
-pub use audit::query::{AuditFilter, AuditGroup, AuditRecord, AuditSummary};
+pub use audit::filter::AuditFilter;
+pub use audit::query::{AuditGroup, AuditSummary};
+pub use audit::record::AuditRecord;
+pub use audit::sequencer::{Sequenced, Sequencer};
 pub use audit::{Audit, Recorded};
 pub use authorizations::Authorizations;
 pub use authorizations::awaited::AwaitedAuthorization;

@@ -46,6 +46,7 @@ impl Store {
         let erasures = self.finish_usage_erasures().await;
         let endpoints = self.finish_endpoint_deletions().await;
         let tenants = self.finish_erasures().await;
+        let moved = self.move_audit_events().await;
         let (purged, forgotten) = if self.clock().is_trusted() {
             // Side by side, so that much of the one does not hold up the other.
             tokio::join!(self.purge_all(), self.forget())
@@ -56,7 +57,7 @@ impl Store {
             (Ok(0), Ok(()))
         };
         self.show_backlog().await;
-        users.and(erasures).and(endpoints).and(tenants).and(forgotten).and(purged)
+        users.and(erasures).and(endpoints).and(tenants).and(moved).and(forgotten).and(purged)
     }
 
     /// What upkeep has to do, in the order of its tables.

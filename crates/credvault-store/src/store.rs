@@ -8,6 +8,8 @@ use credvault_domain::{Clock, Timestamp};
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, Statement};
 use uuid::Uuid;
 
+use crate::audit::journal::JournalKeys;
+use crate::audit::last_uses::noted::LastUses;
 use crate::audit::log::AuditLog;
 use crate::connections::quota::Quotas;
 use crate::database::broken_keys::BrokenKeys;
@@ -41,6 +43,9 @@ pub(crate) struct Inner {
     pub(crate) keyring: Keyring,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) audit: AuditLog,
+    pub(crate) journal_keys: Arc<JournalKeys>,
+    /// When connections were used, as far as it is not in the database yet.
+    pub(crate) last_uses: LastUses,
     pub(crate) usage: UsageWriter,
     pub(crate) known_connections: KnownConnections,
     pub(crate) last_id: Mutex<Uuid>,
@@ -187,6 +192,15 @@ impl Store {
 
     pub(crate) fn audit_log(&self) -> &AuditLog {
         &self.inner.audit
+    }
+
+    /// The platform's audit keys, which the journal is sealed under.
+    pub(crate) fn journal_keys(&self) -> &JournalKeys {
+        &self.inner.journal_keys
+    }
+
+    pub(crate) fn last_uses(&self) -> &LastUses {
+        &self.inner.last_uses
     }
 
     pub(crate) fn known_connections(&self) -> &KnownConnections {

@@ -1,39 +1,43 @@
-//! The writer of the audit log: it makes the records of all calls that wait at that moment durable in one commit.
+//! The writer of the journal: it makes the records of all calls that wait at that moment durable in one row, by one commit.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use credvault_domain::{AuditEvent, ConnectionId, TenantId};
-use sea_orm::{
-    ConnAcquireErr, ConnectionTrait, DatabaseConnection, DbBackend, DbErr, EntityTrait as _,
-    SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait as _,
-};
-use serde_json::{Value, json};
+use credvault_domain::{AuditEvent, Clock, Random, chain};
+use sea_orm::{ConnAcquireErr, DbErr};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use crate::audit::row::{active, json_row};
+use super::journal::{Entry, JournalKeys, fitting, insert};
+use crate::Error;
 use crate::database::connect::Connections;
-use crate::entity::audit_event;
-use crate::{Database, Error};
 
 /// The most calls that share a commit.
-const MAX_BATCH: usize = 256;
+const MAX_BATCH: usize = 512;
 /// The most calls that may wait for the writer; more are refused at once.
 const MAX_WAITING: usize = 16 * 1024;
+/// How many commits are in flight at a time. With one, a batch grows with the commit's latency.
+const LANES: usize = 1;
 
 /// How long a failure counts against the log's health.
 const UNHEALTHY_AFTER_FAILURE: Duration = Duration::from_secs(10);
 /// How long closing waits for the database.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 
-type Used = (TenantId, ConnectionId);
-
+/// The records of one call.
 struct Job {
-    events: Vec<AuditEvent>,
-    used: Vec<Used>,
+    entries: Vec<Entry>,
     done: oneshot::Sender<bool>,
+}
+
+/// What the writer works with.
+pub(crate) struct Journal {
+    pub(crate) connections: Arc<Connections>,
+    pub(crate) keys: Arc<JournalKeys>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) random: Arc<dyn Random>,
+    /// How long one write may take before its connection counts as dead.
+    pub(crate) patience: Duration,
 }
 
 /// The handle of the writer.
@@ -55,16 +59,11 @@ impl Failed {
 }
 
 impl AuditLog {
-    /// `patience` is how long one write may take before its connection counts as dead.
-    pub(crate) fn start(
-        database: Database,
-        connections: Arc<Connections>,
-        timeout: Duration,
-        patience: Duration,
-    ) -> Self {
+    /// Starts the writer; a call waits for `timeout` at most.
+    pub(crate) fn start(journal: Journal, timeout: Duration) -> Self {
         let (jobs, waiting) = mpsc::channel(MAX_WAITING);
         let failed = Arc::new(Failed::default());
-        let writer = Writer { database, connections, patience, failed: Arc::clone(&failed) };
+        let writer = Writer { journal, failed: Arc::clone(&failed) };
         let writer = tokio::spawn(writer.run(waiting));
         Self { jobs: Mutex::new(Some(jobs)), writer: Mutex::new(Some(writer)), timeout, failed }
     }
@@ -78,11 +77,17 @@ impl AuditLog {
     }
 
     /// Waits until the records are durable.
-    pub(crate) async fn append(&self, events: Vec<AuditEvent>, used: Vec<Used>) -> Result<(), Error> {
+    pub(crate) async fn append(&self, events: &[AuditEvent]) -> Result<(), Error> {
+        // Made here and not by the writer: one that is too long fails its own call and no other.
+        let entries: Result<Vec<_>, _> = events.iter().map(Entry::of).collect();
+        let entries = entries.map_err(|error| {
+            tracing::error!(error = chain(&error), "an audit record could not be written");
+            Error::AuditUnavailable
+        })?;
         let (done, written) = oneshot::channel();
         let jobs = self.jobs.lock().ok().and_then(|jobs| jobs.clone()).ok_or(Error::AuditUnavailable)?;
-        // Handed over without waiting. If this wait ends first, the caller was not told of a record, and there is none.
-        jobs.try_send(Job { events, used, done }).map_err(|_| Error::AuditUnavailable)?;
+        // Handed over without waiting. If this wait ends first, the call is refused although there may be a record.
+        jobs.try_send(Job { entries, done }).map_err(|_| Error::AuditUnavailable)?;
         match tokio::time::timeout(self.timeout, written).await {
             Ok(Ok(true)) => Ok(()),
             _ => {
@@ -110,123 +115,72 @@ impl AuditLog {
 
 /// The one task that writes.
 struct Writer {
-    database: Database,
-    connections: Arc<Connections>,
-    patience: Duration,
+    journal: Journal,
     failed: Arc<Failed>,
 }
 
 impl Writer {
-    async fn run(self, mut waiting: mpsc::Receiver<Job>) {
+    async fn run(self, waiting: mpsc::Receiver<Job>) {
+        let waiting = tokio::sync::Mutex::new(waiting);
+        futures::future::join_all((0..LANES).map(|_| self.lane(&waiting))).await;
+    }
+
+    /// Writes batch after batch, each of what waits when the commit before is done.
+    async fn lane(&self, waiting: &tokio::sync::Mutex<mpsc::Receiver<Job>>) {
         let mut batch = Vec::with_capacity(MAX_BATCH);
-        while waiting.recv_many(&mut batch, MAX_BATCH).await > 0 {
+        loop {
+            if waiting.lock().await.recv_many(&mut batch, MAX_BATCH).await == 0 {
+                return;
+            }
             metrics::histogram!("credvault_audit_batch_calls")
                 .record(f64::from(u32::try_from(batch.len()).unwrap_or(u32::MAX)));
             // A caller that stopped waiting has reported that there is no record.
             batch.retain(|job| !job.done.is_closed());
-            match self.write(&batch).await {
-                // One bad record must not refuse its neighbours.
-                Written::BadRecord if batch.len() > 1 => {
-                    for job in batch.drain(..) {
-                        let written = self.write(std::slice::from_ref(&job)).await;
-                        finish(job, written == Written::Yes);
-                    }
-                }
-                written @ (Written::Yes | Written::BadRecord | Written::No) => {
-                    batch.drain(..).for_each(|job| finish(job, written == Written::Yes))
-                }
+            while !batch.is_empty() {
+                let bytes = |job: &Job| job.entries.iter().map(Entry::bytes).sum::<usize>();
+                let fitting = fitting(batch.iter().map(bytes));
+                let part: Vec<_> = batch.drain(..fitting).collect();
+                let written = self.write(&part).await;
+                self.failed.note(written);
+                // The callers may have stopped waiting.
+                part.into_iter().for_each(|job| drop(job.done.send(written)));
             }
         }
     }
 
-    async fn write(&self, batch: &[Job]) -> Written {
-        if batch.is_empty() {
-            return Written::Yes;
+    /// Writes a row, and says whether it is durable.
+    async fn write(&self, batch: &[Job]) -> bool {
+        let Journal { connections, keys, clock, random, patience } = &self.journal;
+        let entries: Vec<_> = batch.iter().flat_map(|job| job.entries.iter().cloned()).collect();
+        if entries.is_empty() {
+            return true;
         }
-        // A connection whose other end vanished without a word would otherwise hold the log for many minutes.
-        let written = {
-            let db = self.connections.writer();
-            tokio::time::timeout(self.patience, write(self.database, &db, batch)).await
+        let row = match keys.seal(&entries, (clock.now(), 0), &**random) {
+            Ok(row) => row,
+            Err(error) => {
+                tracing::error!(error = chain(&error), "audit records could not be sealed");
+                return false;
+            }
         };
-        let written = match written {
-            Ok(Ok(())) => Written::Yes,
+        // A connection whose other end vanished without a word would otherwise hold the log for many minutes.
+        let db = connections.writer();
+        let written = tokio::time::timeout(*patience, insert(&db, vec![row])).await;
+        drop(db);
+        match written {
+            Ok(Ok(())) => true,
             Ok(Err(error)) => {
                 tracing::error!(%error, "audit records could not be written");
                 // Connections that were not returned in all that time wait for the same silent server.
                 if matches!(error, DbErr::ConnectionAcquire(ConnAcquireErr::Timeout)) {
-                    self.connections.renew_unless_lately().await;
+                    connections.renew_unless_lately().await;
                 }
-                if crate::error::of_the_data(&error) { Written::BadRecord } else { Written::No }
+                false
             }
             Err(_) => {
                 tracing::error!("the database did not answer the audit log");
-                self.connections.renew().await;
-                Written::No
+                connections.renew().await;
+                false
             }
-        };
-        self.failed.note(written != Written::No);
-        written
-    }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Written {
-    Yes,
-    /// The database takes writes, and not these.
-    BadRecord,
-    No,
-}
-
-fn finish(job: Job, written: bool) {
-    // The caller may have stopped waiting.
-    let _ = job.done.send(written);
-}
-
-async fn write(database: Database, db: &DatabaseConnection, batch: &[Job]) -> Result<(), DbErr> {
-    let events: Vec<_> = batch.iter().flat_map(|job| &job.events).collect();
-    let mut used = Vec::new();
-    for job in batch {
-        let time = job.events.first().map_or(0, |event| event.time.micros());
-        used.extend(job.used.iter().map(|(tenant, connection)| (tenant, connection, time)));
-    }
-    match database {
-        Database::Postgres => {
-            let events = events.into_iter().map(|event| (event.tenant.as_str(), json_row(event)));
-            let used = used.into_iter().map(|(tenant, id, time)| {
-                (tenant.as_str(), json!({ "id": id.as_uuid().to_string(), "time": time }))
-            });
-            let sql = "SELECT append_audit_events($1, $2)";
-            let values = [by_tenant(events).into(), by_tenant(used).into()];
-            db.execute_raw(Statement::from_sql_and_values(DbBackend::Postgres, sql, values)).await?;
-        }
-        Database::Sqlite => {
-            let mode = Some(SqliteTransactionMode::Immediate);
-            let options =
-                TransactionOptions { sqlite_transaction_mode: mode, ..TransactionOptions::default() };
-            let tx = db.begin_with_options(options).await?;
-            // Under SQLite's limit of 32,766 parameters.
-            for events in events.chunks(500) {
-                audit_event::Entity::insert_many(events.iter().map(|event| active(event)))
-                    .exec_without_returning(&tx)
-                    .await?;
-            }
-            for (tenant, id, time) in used {
-                let sql = "UPDATE connections SET last_used_time = $3 WHERE tenant_id = $1 AND id = $2
-                    AND (last_used_time IS NULL OR last_used_time < $3 - 60000000)";
-                let values = [tenant.as_str().into(), id.as_uuid().into(), time.into()];
-                tx.execute_raw(Statement::from_sql_and_values(DbBackend::Sqlite, sql, values)).await?;
-            }
-            tx.commit().await?;
         }
     }
-    Ok(())
-}
-
-/// `[{"tenant": …, "rows": […]}]`: row-level security takes one tenant at a time.
-fn by_tenant<'a>(rows: impl Iterator<Item = (&'a str, Value)>) -> Value {
-    let mut tenants: BTreeMap<&str, Vec<Value>> = BTreeMap::new();
-    for (tenant, row) in rows {
-        tenants.entry(tenant).or_default().push(row);
-    }
-    tenants.into_iter().map(|(tenant, rows)| json!({ "tenant": tenant, "rows": rows })).collect()
 }

@@ -85,4 +85,5 @@ pub(super) const TENANT_COLUMNS: &[&str] = &["tenant_id", "about_tenant"];
 /// The tables whose rows stay although their tenant was erased: the erasures themselves, and the log of what was done, whose
 /// bundles nothing opens any more and whose hashes still prove. The
 /// row in `tenants` stays, too, without its name, so that the id is never given away again.
-pub(super) const KEPT_OF_ERASED: &[&str] = &["erasures", "audit_events", "audit_bundles", "audit_tiles"];
+pub(super) const KEPT_OF_ERASED: &[&str] =
+    &["erasures", "audit_events", "audit_moves", "audit_bundles", "audit_tiles"];

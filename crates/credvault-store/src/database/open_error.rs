@@ -88,6 +88,9 @@ pub enum OpenError {
     /// The first rows could not be written.
     #[error("the new database could not be initialised: {0}")]
     Initialise(#[from] Error),
+    /// The platform's audit key does not open.
+    #[error("the platform's audit key could not be made or opened, so no call could be recorded: {0}")]
+    JournalKey(Error),
 }
 
 impl From<DbErr> for OpenError {

@@ -8,7 +8,9 @@ use credvault_domain::{Clock, Random};
 use sea_orm::{ConnectionTrait as _, DatabaseConnection, DbBackend, DbErr, Statement};
 use secrecy::ExposeSecret as _;
 
-use crate::audit::log::AuditLog;
+use crate::audit::journal::JournalKeys;
+use crate::audit::last_uses::noted::LastUses;
+use crate::audit::log::{AuditLog, Journal};
 use crate::connections::quota::Quotas;
 use crate::database::broken_keys::BrokenKeys;
 use crate::database::connect::{self, Connections};
@@ -37,25 +39,18 @@ impl Store {
         random: Arc<dyn Random>,
     ) -> Result<Self, OpenError> {
         let database = Database::of_url(&settings.url).ok_or(OpenError::Url)?;
-        let file = match connect::sqlite_file(settings.url.expose_secret()) {
-            // A missing one is the driver's to tell.
-            Some(path) if database == Database::Sqlite && !settings.shares_file && path.exists() => {
-                Some(file::hold(&path)?)
-            }
-            _ => None,
-        };
+        let file = held_file(database, &settings)?;
         // The server gives up first, if it lives.
         let patience = settings.acquire_timeout + settings.statement_timeout + Duration::from_secs(1);
-        let opening = Connections::open(database, &settings);
-        let connections = Arc::new(within(patience, "a connection was made", opening).await?);
+        let connections = Arc::new(connected(database, &settings, patience).await?);
         let writer = connections.writer();
-        within(patience, "its migrations were looked up", check_schema(&writer)).await?;
-        if database == Database::Postgres {
-            within(patience, "its settings and roles were checked", check_server(&writer)).await?;
-        }
         let proving = Proving { db: &writer, database, clock: &*clock, random: &random, patience };
         let keyring = proving.keyring(roots).await?;
-        let audit = AuditLog::start(database, Arc::clone(&connections), settings.audit_timeout, patience);
+        let journal_keys = Arc::<JournalKeys>::default();
+        let (keys, clock_of_log) = (Arc::clone(&journal_keys), Arc::clone(&clock));
+        let journal =
+            Journal { connections: Arc::clone(&connections), keys, clock: clock_of_log, random, patience };
+        let audit = AuditLog::start(journal, settings.audit_timeout);
         let mut name = [0; 16];
         keyring.random().fill(&mut name).map_err(credvault_crypto::Error::from)?;
         let name = uuid::Builder::from_random_bytes(name).into_uuid();
@@ -73,6 +68,8 @@ impl Store {
             keyring,
             clock,
             audit,
+            journal_keys,
+            last_uses: LastUses::default(),
             usage,
             known_connections: KnownConnections::default(),
             last_id: Mutex::default(),
@@ -88,8 +85,39 @@ impl Store {
             sightings: Default::default(),
             file: Mutex::new(file),
         };
-        Ok(Self::from_inner(inner))
+        let store = Self::from_inner(inner);
+        // Whatever the store answers from now on can be recorded.
+        let opening = async { store.open_journal_key().await.map_err(OpenError::JournalKey) };
+        within(patience, "the key of the audit journal was opened", opening).await?;
+        Ok(store)
     }
+}
+
+/// SQLite: the file, held for this process.
+fn held_file(database: Database, settings: &StoreSettings) -> Result<Option<file::Held>, OpenError> {
+    match connect::sqlite_file(settings.url.expose_secret()) {
+        // A missing one is the driver's to tell.
+        Some(path) if database == Database::Sqlite && !settings.shares_file && path.exists() => {
+            Ok(Some(file::hold(&path)?))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// Connections to a database that is as it must be.
+async fn connected(
+    database: Database,
+    settings: &StoreSettings,
+    patience: Duration,
+) -> Result<Connections, OpenError> {
+    let opening = Connections::open(database, settings);
+    let connections = within(patience, "a connection was made", opening).await?;
+    let writer = connections.writer();
+    within(patience, "its migrations were looked up", check_schema(&writer)).await?;
+    if database == Database::Postgres {
+        within(patience, "its settings and roles were checked", check_server(&writer)).await?;
+    }
+    Ok(connections)
 }
 
 async fn check_schema(db: &DatabaseConnection) -> Result<(), OpenError> {

@@ -172,7 +172,7 @@ impl Table {
         let lock = if database == Database::Postgres { "FOR UPDATE OF r SKIP LOCKED" } else { "" };
         // These have one encoding, and no column for it. PostgreSQL's plain 1 is of a smaller type than what is read.
         let schema = match self.name {
-            "callbacks" | "signing_keys" => "CAST(1 AS bigint) AS schema",
+            "callbacks" | "audit_keys" | "signing_keys" => "CAST(1 AS bigint) AS schema",
             _ => "r.schema",
         };
         let sql = format!(

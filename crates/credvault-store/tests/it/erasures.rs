@@ -101,8 +101,16 @@ fn app() -> NewApp {
 
 /// The tables in which an erased tenant still has rows: itself without its name, the erasure, the log, the feed, its rules
 /// emptied.
-const KEPT: [&str; 7] =
-    ["tenants", "erasures", "audit_events", "audit_bundles", "audit_tiles", "changes", "tenant_rules"];
+const KEPT: [&str; 8] = [
+    "tenants",
+    "erasures",
+    "audit_events",
+    "audit_moves",
+    "audit_bundles",
+    "audit_tiles",
+    "changes",
+    "tenant_rules",
+];
 
 /// The tables that have rows of a tenant, without those in which they stay.
 async fn tables_with_rows(fixture: &Fixture, tenant: &str) -> Vec<String> {

@@ -39,6 +39,7 @@ pub(super) enum Place {
     Callback,
     HandOff([u8; 16]),
     SigningKey([u8; 32], i64),
+    AuditKey(i64),
 }
 
 /// A row that was read.
@@ -50,7 +51,7 @@ pub(super) struct Row<'a> {
 pub(super) const CREDENTIALS: &str = "credential_versions";
 const OF_CONNECTION: &str = "c.owner_user, c.provider, c.auth_mode, c.config";
 
-pub(super) const TABLES: [Table; 9] = [
+pub(super) const TABLES: [Table; 10] = [
     Table {
         name: CREDENTIALS,
         key: &[("connection_id", KeyType::Uuid), ("version", KeyType::Int)],
@@ -105,6 +106,12 @@ pub(super) const TABLES: [Table; 9] = [
         columns: "1 AS one",
         place: |row| Ok(Place::HandOff(record_of(&row.row.try_get::<Vec<u8>>("", "state_hash")?))),
     },
+    Table {
+        name: "audit_keys",
+        key: &[("number", KeyType::Int)],
+        columns: "1 AS one",
+        place: |row| Ok(Place::AuditKey(row.int("number")?)),
+    },
     // The platform's only.
     Table {
         name: "signing_keys",
@@ -143,6 +150,7 @@ impl Place {
             }
             Self::Callback => Context::callback(tenant),
             Self::HandOff(record) => Context::handoff(tenant, *record, schema),
+            Self::AuditKey(number) => Context::audit_key(tenant, *number),
             Self::SigningKey(public_key, generation) => Context::signing_key(public_key, *generation),
         }
     }

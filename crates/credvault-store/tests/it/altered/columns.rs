@@ -147,7 +147,9 @@ async fn sealed_tables(fixture: &Fixture) -> BTreeSet<String> {
              WHERE t.type = 'table' AND c.name IN ('sealed', 'wrapped')"
         }
     };
-    fixture.text(sql).await.split(',').map(str::to_owned).collect()
+    let tables = fixture.text(sql).await;
+    // What is altered in the audit log is noticed when it is read or verified: it has tests of its own.
+    tables.split(',').filter(|table| !table.starts_with("audit_")).map(str::to_owned).collect()
 }
 
 /// Another value that the database takes: an assignment, together with what its checks tie to it.

@@ -1,0 +1,60 @@
+//! The one row that says which process sequences the audit log. Each holder has an epoch of its own: a process that was stopped
+//! and wakes up finds another one in the row, and its transaction changes nothing.
+
+use std::time::Duration;
+
+use credvault_domain::{TenantId, Timestamp};
+use sea_orm::{ConnectionTrait as _, DatabaseTransaction, Statement};
+
+use crate::database::pieces::execute;
+use crate::{Error, Store};
+
+/// How long a holder may be silent before another process takes over.
+const LEASE: Duration = Duration::from_secs(3);
+
+fn lease_time(now: i64) -> i64 {
+    Timestamp::from_micros(now).after(LEASE).micros()
+}
+
+/// Takes the lease, unless another process holds it, and gives the epoch.
+pub(super) async fn take(store: &Store) -> Result<Option<i64>, Error> {
+    let platform = TenantId::platform();
+    let tx = store.begin_bookkeeping(&platform).await?;
+    let now = store.database_time(&tx).await?;
+    let sql = "INSERT INTO audit_sequencer (tenant_id, epoch, process_id, lease_time) VALUES ($1, 1, $2, $3)
+        ON CONFLICT (tenant_id) DO UPDATE SET epoch = audit_sequencer.epoch + 1, process_id = excluded.process_id,
+            lease_time = excluded.lease_time
+        WHERE audit_sequencer.lease_time < $4
+        RETURNING epoch";
+    let values = [platform.as_str().into(), store.process().into(), lease_time(now).into(), now.into()];
+    let taken = Statement::from_sql_and_values(tx.get_database_backend(), sql, values);
+    let epoch = tx.query_one_raw(taken).await?.map(|row| row.try_get("", "epoch")).transpose()?;
+    tx.commit().await?;
+    Ok(epoch)
+}
+
+/// Extends the lease in a transaction of the platform, which then stands only if the lease is still this epoch's.
+///
+/// # Errors
+/// [`Error::Conflict`] if it is not.
+pub(super) async fn extend(store: &Store, tx: &DatabaseTransaction, epoch: i64) -> Result<(), Error> {
+    let lease = lease_time(store.database_time(tx).await?);
+    let sql = "UPDATE audit_sequencer SET lease_time = $3 WHERE tenant_id = $1 AND epoch = $2";
+    let values = [TenantId::PLATFORM.into(), epoch.into(), lease.into()];
+    if execute(tx, sql, values).await? == 1 { Ok(()) } else { Err(Error::Conflict) }
+}
+
+/// Extends the lease while there is nothing to do.
+pub(super) async fn keep(store: &Store, epoch: i64) -> Result<(), Error> {
+    let tx = store.begin_bookkeeping(&TenantId::platform()).await?;
+    extend(store, &tx, epoch).await?;
+    Ok(tx.commit().await?)
+}
+
+/// Gives the lease away, so that another process need not wait for its end.
+pub(super) async fn give_up(store: &Store, epoch: i64) -> Result<(), Error> {
+    let tx = store.begin_bookkeeping(&TenantId::platform()).await?;
+    let sql = "UPDATE audit_sequencer SET lease_time = 0 WHERE tenant_id = $1 AND epoch = $2";
+    execute(&tx, sql, [TenantId::PLATFORM.into(), epoch.into()]).await?;
+    Ok(tx.commit().await?)
+}

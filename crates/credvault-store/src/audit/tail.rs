@@ -1,0 +1,84 @@
+//! The end of the journal as readers see it: a caller that was answered finds its record in the next list, although it may not
+//! be in its tenant's log yet.
+
+use std::time::Duration;
+
+use credvault_audit::RecordBytes;
+use credvault_domain::TenantId;
+use sea_orm::{
+    ColumnTrait as _, ConnectionTrait as _, DatabaseTransaction, EntityTrait as _, QueryFilter as _,
+    QueryOrder as _, QuerySelect as _, Statement,
+};
+use uuid::Uuid;
+
+use super::journal::SET_ASIDE;
+use crate::entity::audit_journal::{Column, Entity};
+use crate::{Error, Store};
+
+/// From how many rows on a reader waits for the sequencer rather than opening them all.
+const MANY_ROWS: u64 = 64;
+/// How long it waits at most.
+const PATIENCE: Duration = Duration::from_secs(1);
+const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+/// How many rows a reader opens at most, the newest.
+const MAX_ROWS: u64 = 1000;
+
+impl Store {
+    /// Waits until the sequencer has taken what is in the journal now, if that is much, for up to a second. Call it before the
+    /// transaction that reads.
+    pub(super) async fn await_sequencer(&self) -> Result<(), Error> {
+        let db = self.reader();
+        let many = Entity::find()
+            .select_only()
+            .column(Column::Id)
+            .filter(Column::DueTime.lte(self.now().micros()))
+            .order_by_desc(Column::Id)
+            .limit(MANY_ROWS + 1);
+        let ids: Vec<Uuid> = many.into_tuple().all(&db).await?;
+        let Some(newest) = ids.first().filter(|_| ids.len() as u64 > MANY_ROWS) else { return Ok(()) };
+        let sql = "SELECT 1 AS one FROM audit_journal WHERE id <= $1 AND due_time = 0 LIMIT 1";
+        let gone = async {
+            loop {
+                let left = Statement::from_sql_and_values(db.get_database_backend(), sql, [(*newest).into()]);
+                if db.query_one_raw(left).await?.is_none() {
+                    return Ok(());
+                }
+                tokio::time::sleep(LOOK_INTERVAL).await;
+            }
+        };
+        // What is not taken by then is read from the journal.
+        tokio::time::timeout(PATIENCE, gone).await.unwrap_or(Ok(()))
+    }
+
+    /// The records of a tenant that are in the journal, in no order.
+    pub(super) async fn journal_tail(
+        &self,
+        tx: &DatabaseTransaction,
+        tenant: &TenantId,
+    ) -> Result<Vec<RecordBytes>, Error> {
+        let waiting = Entity::find()
+            .filter(Column::DueTime.lt(SET_ASIDE))
+            .order_by_desc(Column::Id)
+            .limit(MAX_ROWS)
+            .all(tx)
+            .await?;
+        let keys = self.journal_keys();
+        if waiting.iter().any(|row| keys.get(row.key_number).is_none()) {
+            // Another process has a newer key than this one.
+            self.open_journal_key().await?;
+        }
+        let mut records = Vec::new();
+        for row in &waiting {
+            match keys.open(row) {
+                Ok(entries) => {
+                    let of_tenant = entries.into_iter().filter(|entry| entry.tenant == *tenant);
+                    records.extend(of_tenant.map(|entry| entry.record));
+                }
+                // The sequencer raises the alarm and sets it aside.
+                Err(Error::Integrity) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(records)
+    }
+}
