@@ -32,7 +32,9 @@ const LEVELS: i64 = 6;
 /// not unwrap, or the database fails.
 pub(super) async fn fold(store: &Store, tenant: &TenantId) -> Result<bool, Error> {
     let (tx, keys) = begin(store, tenant).await?;
-    let all = pieces(&tx, tenant).await?;
+    let mut all = pieces(&tx, tenant).await?;
+    // Another process has joined some at this moment.
+    all.retain(|row| row.leaves.is_some());
     let Some(first) = all.first() else { return Ok(false) };
     let number = first.start / BUNDLE_RECORDS;
     let rows: Vec<_> = all.iter().take_while(|row| row.start / BUNDLE_RECORDS == number).cloned().collect();

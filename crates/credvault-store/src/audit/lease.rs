@@ -16,7 +16,7 @@ fn lease_time(now: i64) -> i64 {
     Timestamp::from_micros(now).after(LEASE).micros()
 }
 
-/// Takes the lease, unless another process holds it, and gives the epoch.
+/// Takes the lease, unless another process holds it, and gives the epoch. A process takes it over from itself at once.
 pub(super) async fn take(store: &Store) -> Result<Option<i64>, Error> {
     let platform = TenantId::platform();
     let tx = store.begin_bookkeeping(&platform).await?;
@@ -24,7 +24,7 @@ pub(super) async fn take(store: &Store) -> Result<Option<i64>, Error> {
     let sql = "INSERT INTO audit_sequencer (tenant_id, epoch, process_id, lease_time) VALUES ($1, 1, $2, $3)
         ON CONFLICT (tenant_id) DO UPDATE SET epoch = audit_sequencer.epoch + 1, process_id = excluded.process_id,
             lease_time = excluded.lease_time
-        WHERE audit_sequencer.lease_time < $4
+        WHERE audit_sequencer.lease_time < $4 OR audit_sequencer.process_id = excluded.process_id
         RETURNING epoch";
     let values = [platform.as_str().into(), store.process().into(), lease_time(now).into(), now.into()];
     let taken = Statement::from_sql_and_values(tx.get_database_backend(), sql, values);

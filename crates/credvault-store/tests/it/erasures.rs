@@ -38,7 +38,7 @@ async fn confirm(fixture: &Fixture, scope: &TenantScope, token: &SecretString) -
     confirmed.map(Recorded::into_inner)
 }
 
-async fn erased(fixture: &Fixture, scope: &TenantScope) -> Erasure {
+pub async fn erased(fixture: &Fixture, scope: &TenantScope) -> Erasure {
     let token = asked(fixture, scope).await;
     confirm(fixture, scope, &token).await.unwrap()
 }

@@ -2,6 +2,7 @@
 
 mod database;
 mod folder_store;
+mod log;
 mod values;
 
 pub use folder_store::FolderStore;

@@ -5,6 +5,7 @@
 mod fixture;
 
 mod altered;
+mod audit;
 mod authorizations;
 mod backup;
 mod changes;

@@ -267,8 +267,14 @@ async fn sqlites_log_defends_itself() {
     let fixture = Fixture::sqlite().await;
     let scope = fixture.tenant("acme").await;
     fixture.connection(&scope, "a").await;
-    for sql in ["UPDATE audit_events SET outcome = 'FAILED', reason = 'X'", "DELETE FROM audit_events"] {
+    fixture.sequence().await;
+    fixture.connection(&scope, "b").await;
+    for sql in [
+        "UPDATE audit_bundles SET records = 2",
+        "UPDATE audit_bundles SET sealed = x'00'",
+        "UPDATE audit_journal SET body = x'00'",
+    ] {
         let refused = fixture.try_execute(sql).await.expect_err(sql);
-        assert!(refused.contains("audit records are never"), "{refused}");
+        assert!(refused.contains("audit records are never changed"), "{refused}");
     }
 }
