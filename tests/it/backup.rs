@@ -93,16 +93,15 @@ async fn a_backup_restores_into_either_kind_of_database(builder: VaultBuilder) {
     assert_eq!(verified["manifest_sha256"], made["manifest_sha256"]);
     assert_eq!(counts(&verified), counts(&made));
     assert_eq!(verified["tenant_keys"], 4, "three tenants and the platform");
-    let of_platform = "audit_events WHERE tenant_id = ':platform' AND outcome = 'OK' AND action";
-    assert_eq!(vault.count(&format!("{of_platform} = 'BackUp'")).await, 1);
+    assert_eq!(vault.platform_records("BackUp", "").await, 1);
     vault.stop().await;
     for place in [vault.sqlite_place("restored.db"), postgres_place().await] {
         let restored = vault.restore("vault.backup", &place, &[]).await.done();
         assert_eq!(restored["rows"], made["manifest"]["rows"]);
         assert_eq!(restored["rows_left_out"], 0);
         vault.start_on(&place).await;
-        assert_eq!(vault.count(&format!("{of_platform} = 'Restore'")).await, 1);
-        assert_eq!(vault.count(&format!("{of_platform} = 'BackUp'")).await, 0, "that is of another database");
+        assert_eq!(vault.platform_records("Restore", "").await, 1);
+        assert_eq!(vault.platform_records("BackUp", "").await, 0, "that is of another database");
         for (table, rows) in counts(&made) {
             // The vault writes into the others as soon as it serves.
             if ["connections", "credential_versions", "tenants", "tenant_keys"].contains(&table.as_str()) {

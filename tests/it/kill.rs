@@ -68,7 +68,14 @@ async fn each_write_is_whole(vault: &TestVault, client: &Client, acknowledged: u
     assert_eq!(vault.count("credential_versions").await, count);
     assert_eq!(vault.count("changes WHERE kind = 'CREATED' AND connection_id IS NOT NULL").await, count);
     assert_eq!(vault.count("event_deliveries").await, count);
-    assert_eq!(vault.count("audit_events WHERE action = 'CreateConnection' AND outcome = 'OK'").await, count);
+    let filter = v1::AuditFilter {
+        action: "CreateConnection".into(),
+        outcome: v1::AuditOutcome::Ok.into(),
+        ..Default::default()
+    };
+    let summary = v1::SummarizeAuditEventsRequest { filter: Some(filter), ..Default::default() };
+    let counted = client.audit().summarize_audit_events(summary).await.unwrap().into_inner().summaries;
+    assert_eq!(counted.iter().map(|row| row.count).sum::<i64>(), count);
 }
 
 /// Writes with 100 calls at a time and kills the server in the middle. Returns the acknowledged ids and secrets.

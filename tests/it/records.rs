@@ -277,7 +277,7 @@ async fn an_outage_of_the_log_costs_one_time_out() {
         request_id: request_id.into(),
         ..Default::default()
     };
-    let blocking = vault.blocking("LOCK TABLE audit_events IN ACCESS EXCLUSIVE MODE").await;
+    let blocking = vault.blocking("LOCK TABLE audit_journal IN ACCESS EXCLUSIVE MODE").await;
     let timed = async |call: futures::future::BoxFuture<'_, tonic::Status>| {
         let begun = Instant::now();
         (refusal(&call.await), begun.elapsed())

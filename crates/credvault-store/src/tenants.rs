@@ -91,6 +91,7 @@ impl Tenants<'_> {
             }
             inserted => inserted?,
         };
+        self.store.insert_audit_key(&change.tx, id, change.key()?).await?;
         change.record_change(ChangeSubject::Tenant, ChangeKind::Created, None);
         change.commit(tenant(model)?).await
     }

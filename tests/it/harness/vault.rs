@@ -86,6 +86,12 @@ impl TestVault {
         Database::connect(url).await.unwrap()
     }
 
+    /// How many records of the platform's log are of an action and ended so: without a reason, or with this one.
+    pub async fn platform_records(&self, action: &str, reason: &str) -> usize {
+        let events = self.client("operator").await.events().await;
+        events.iter().filter(|event| event.action == action && event.reason == reason).count()
+    }
+
     /// The number of rows in a table.
     pub async fn count(&self, table: &str) -> i64 {
         let db = self.admin_connection().await;

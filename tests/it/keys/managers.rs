@@ -184,8 +184,7 @@ async fn a_key_of_another_provider_opens_nothing_and_one_that_is_away_begins_not
     assert_eq!(refusal(&refused), "Unavailable KEY_UNAVAILABLE");
     let after = status(&operator, "").await;
     assert_eq!((after.root_key, after.root_rotation), (before.root_key, None));
-    let records = "audit_events WHERE action = 'RotateRootKey' AND reason = 'KEY_UNAVAILABLE'";
-    assert_eq!(vault.count(records).await, 1);
+    assert_eq!(vault.platform_records("RotateRootKey", "KEY_UNAVAILABLE").await, 1);
     bao.resume();
     let app = vault.client("app").await.acting_for("acme", None);
     assert_eq!(app.token(by_id(&id)).await.unwrap(), "CANARY secret");

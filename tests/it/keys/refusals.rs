@@ -37,8 +37,7 @@ async fn a_rotation_of_the_root_key_begun_twice_is_refused_and_on_record(builder
     let after = status(&operator, "").await;
     assert_eq!(after.root_key.unwrap().id, before[1].id, "the first one has led where it should");
     assert_eq!(after.root_rotation.unwrap().done, 2, "the tenant and the platform");
-    let records = "audit_events WHERE action = 'RotateRootKey' AND reason = 'ROTATION_RUNNING'";
-    assert_eq!(vault.count(records).await, 3);
+    assert_eq!(vault.platform_records("RotateRootKey", "ROTATION_RUNNING").await, 3);
     all_open(&app, &kept).await;
 }
 

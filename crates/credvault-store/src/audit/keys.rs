@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use credvault_crypto::{AuditKey, Context};
+use credvault_crypto::{AuditKey, Context, TenantKey};
 use credvault_domain::TenantId;
-use sea_orm::{ConnectionTrait, Statement};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, Statement};
 
 use crate::database::pieces::execute;
 use crate::database::tenant_keys::TenantKeys;
@@ -51,14 +51,28 @@ impl Store {
     /// The tenant does not exist, its key does not unwrap, or the database fails.
     pub(super) async fn make_audit_key(&self, tenant: &TenantId) -> Result<(), Error> {
         let (tx, keys, _) = self.begin_with_keys(&self.writer(), Access::Write, tenant).await?;
-        let (random, number) = (self.keyring().random(), newest_number(&keys));
+        self.insert_audit_key(&tx, tenant, keys.newest()).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Inserts a new audit key of a tenant's newest key, unless it has one, in a transaction of this tenant.
+    ///
+    /// # Errors
+    /// There is no randomness, or the database fails.
+    pub(crate) async fn insert_audit_key(
+        &self,
+        tx: &DatabaseTransaction,
+        tenant: &TenantId,
+        newest: &TenantKey,
+    ) -> Result<(), Error> {
+        let (random, number) = (self.keyring().random(), i64::from(newest.version()));
         let key = AuditKey::generate(random)?;
-        let sealed = key.sealed_under(keys.newest(), &Context::audit_key(tenant, number), random)?;
+        let sealed = key.sealed_under(newest, &Context::audit_key(tenant, number), random)?;
         let sql = "INSERT INTO audit_keys (tenant_id, number, key_version, sealed, create_time)
             VALUES ($1, $2, $2, $3, $4) ON CONFLICT (tenant_id, number) DO NOTHING";
         let values = [tenant.as_str().into(), number.into(), sealed.into(), self.now().micros().into()];
-        execute(&tx, sql, values).await?;
-        Ok(tx.commit().await?)
+        execute(tx, sql, values).await?;
+        Ok(())
     }
 
     /// Opens the platform's audit keys for the journal, and makes one of its newest key if there is none.
