@@ -1,4 +1,4 @@
-//! The ends of logs, from which the sequencer goes on: read from the newest row of each log, and kept in memory while this
+//! The ends of logs, to which the sequencer appends: read from the newest row of each log, and kept in memory while this
 //! process sequences.
 
 use std::collections::HashMap;
@@ -16,7 +16,7 @@ use crate::database::transaction::{Access, begin};
 use crate::integrity::alarm;
 use crate::{Error, Store};
 
-/// For how long an end is gone on from before it is read again: then a new key of the tenant, or its erasure, is noticed.
+/// For how long an end is used before it is read again: then a new key of the tenant, or its erasure, is noticed.
 const LIFETIME: Duration = Duration::from_secs(300);
 /// How many ends are kept at most; each takes about a kilobyte.
 const MAX_ENDS: usize = 20_000;
@@ -34,7 +34,7 @@ pub(super) struct End {
 
 /// What was found at the end of a log.
 pub(super) enum Found {
-    /// The log goes on here.
+    /// The log ends here, or is empty.
     End(Box<End>),
     /// There is no such tenant, and never was.
     NoTenant,

@@ -2,6 +2,7 @@
 
 use credvault_domain::{Reach, TenantId, TenantScope};
 use futures::TryStreamExt as _;
+use sea_orm::sea_query::ExprTrait as _;
 use sea_orm::{
     ColumnTrait as _, Condition, ConnectionTrait as _, DatabaseTransaction, EntityTrait as _,
     QueryFilter as _, QueryOrder as _, QuerySelect as _, Statement,

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use credvault_audit::{Frontier, Hash};
 use credvault_domain::{Action, TenantScope};
-use sea_orm::{ConnectionTrait as _, Statement};
+use sea_orm::{ConnectionTrait as _, DatabaseConnection, QueryResult, Statement};
 use uuid::Uuid;
 
 use crate::fixture::{Fixture, event, permit};
@@ -35,18 +35,14 @@ pub async fn ids(fixture: &Fixture, tenant: &str) -> BTreeSet<Uuid> {
 /// size.
 pub async fn tree(fixture: &Fixture, tenant: &str) -> u64 {
     let db = fixture.admin_connection().await;
-    let all = |sql: String| {
-        let db = &db;
-        async move { db.query_all_raw(Statement::from_string(db.get_database_backend(), sql)).await.unwrap() }
-    };
-    let rows = all(format!(
+    let bundles = format!(
         "SELECT b.start, b.records, b.frontier, COALESCE(b.leaves, t.hashes) AS hashes FROM audit_bundles b
          LEFT JOIN audit_tiles t ON t.tenant_id = b.tenant_id AND t.level = 0 AND t.number = b.start / 256
          WHERE b.tenant_id = '{tenant}' ORDER BY b.start"
-    ));
+    );
     let mut tree = Frontier::default();
     let mut newest = None;
-    for row in rows.await {
+    for row in rows(&db, bundles).await {
         let start: i64 = row.try_get("", "start").unwrap();
         assert_eq!(start.unsigned_abs(), tree.size(), "the rows do not follow each other");
         let hashes: Vec<u8> = row.try_get("", "hashes").unwrap();
@@ -61,13 +57,17 @@ pub async fn tree(fixture: &Fixture, tenant: &str) -> u64 {
     }
     let tiles =
         format!("SELECT level, number FROM audit_tiles WHERE tenant_id = '{tenant}' ORDER BY level, number");
-    for row in all(tiles).await {
+    for row in rows(&db, tiles).await {
         let (level, number): (i64, i64) =
             (row.try_get("", "level").unwrap(), row.try_get("", "number").unwrap());
         assert!((number + 1).unsigned_abs() << (8 * (level + 1)) <= tree.size(), "{level} {number}");
     }
     db.close().await.unwrap();
     tree.size()
+}
+
+async fn rows(db: &DatabaseConnection, sql: String) -> Vec<QueryResult> {
+    db.query_all_raw(Statement::from_string(db.get_database_backend(), sql)).await.unwrap()
 }
 
 pub async fn journal_rows(fixture: &Fixture) -> i64 {

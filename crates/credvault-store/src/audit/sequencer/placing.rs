@@ -43,7 +43,7 @@ pub(super) struct Placed {
 
 type Groups = BTreeMap<TenantId, Vec<RecordBytes>>;
 
-/// Records that wait.
+/// Records that wait for another round.
 #[derive(Default)]
 struct Later {
     short: Vec<Entry>,
