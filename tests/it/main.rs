@@ -37,6 +37,7 @@ mod health;
 mod import;
 mod incidents;
 mod isolation;
+mod journal;
 mod keys;
 mod kill;
 mod limits;
