@@ -142,7 +142,7 @@ async fn sequence(store: Store, sequenced: Arc<AtomicU64>, drained: Arc<AtomicBo
             return;
         }
         if !done.more {
-            tokio::time::sleep(Duration::from_millis(if is_over { 10 } else { 250 })).await;
+            tokio::time::sleep(Duration::from_millis(if is_over { 10 } else { 500 })).await;
         }
     }
 }

@@ -29,8 +29,9 @@ const COUNTS_INTERVAL: Duration = Duration::from_secs(5);
 const WARNING_INTERVAL: Duration = Duration::from_secs(2);
 /// How long the counts of the last minute may take at the end.
 const LAST_COUNTS: Duration = Duration::from_secs(2);
-/// How often the audit journal is looked at while nothing waits in it.
-const SEQUENCING_INTERVAL: Duration = Duration::from_millis(250);
+/// How often the audit journal is looked at: seldom enough that a tenant's records of a while are one row in its log, and often
+/// enough that all are there within a second.
+const SEQUENCING_INTERVAL: Duration = Duration::from_millis(500);
 /// How often each issuer is asked whether its keys are due to be fetched.
 const ISSUER_KEYS_INTERVAL: Duration = Duration::from_secs(1);
 

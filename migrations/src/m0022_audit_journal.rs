@@ -56,6 +56,8 @@ const STATEMENTS: &[&str] = &[
         sealed {bytes},
         -- The leaf hashes of a piece. Those of a whole bundle are a tile.
         leaves {bytes},
+        -- In the newest row of a log: all rows before this place are whole bundles.
+        settled {int} NOT NULL DEFAULT 0,
         -- The frontier of the tree after the last record: always there in the newest row of a log, which resumes from it.
         frontier {bytes},
         -- Of a whole bundle: the lowest and the highest id of its records, and what a filter may find in it.
@@ -101,6 +103,9 @@ const IN_POSTGRES: &[&str] = &[
     "ALTER TABLE audit_journal SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000,
         autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 100000)",
     "ALTER POLICY tenant_insert ON audit_bundles WITH CHECK (
+        tenant_id = NULLIF(current_setting('credvault.tenant', true), '')
+        OR current_setting('credvault.sequencing', true) = 'on')",
+    "ALTER POLICY tenant_insert ON audit_tiles WITH CHECK (
         tenant_id = NULLIF(current_setting('credvault.tenant', true), '')
         OR current_setting('credvault.sequencing', true) = 'on')",
 ];

@@ -13,6 +13,7 @@ mod fold;
 mod lease;
 mod moving;
 mod pieces;
+mod whole;
 mod words;
 
 pub(crate) mod filter;

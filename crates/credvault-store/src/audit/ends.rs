@@ -11,7 +11,8 @@ use credvault_domain::TenantId;
 use sea_orm::DatabaseTransaction;
 
 use super::keys::{AuditKeys, audit_keys, newest_number};
-use super::pieces::{newest, opened, pieces};
+use super::pieces::{column, newest, opened, pieces};
+use super::whole::BUNDLE_RECORDS;
 use crate::database::transaction::{Access, begin};
 use crate::integrity::alarm;
 use crate::{Error, Store};
@@ -27,6 +28,8 @@ pub(super) struct End {
     pub(super) log: TenantLog,
     /// What new records are sealed under; none if the tenant was erased.
     pub(super) key: Option<(i64, Arc<AuditKey>)>,
+    /// The place before which all rows are whole bundles.
+    pub(super) settled: i64,
     /// How many pieces there are that are not joined.
     pub(super) pieces: usize,
     read: Instant,
@@ -61,10 +64,11 @@ impl Ends {
         }
     }
 
-    /// Notes that a tenant's pieces were joined.
+    /// Notes that a tenant's pieces were joined: all that are left are of the last bundle.
     pub(super) fn joined(&mut self, tenant: &TenantId) {
         if let Some(end) = self.0.get_mut(tenant) {
-            end.pieces = 1;
+            let size = column(end.log.frontier().size());
+            (end.settled, end.pieces) = (size - size % BUNDLE_RECORDS, 1);
         }
     }
 
@@ -119,7 +123,7 @@ async fn end(
     let row = newest(tx, tenant).await?;
     let key = keys.as_ref().map(|(number, key, _)| (*number, Arc::clone(key)));
     let Some(row) = row else {
-        return Ok(End { log: TenantLog::begin(), key, pieces: 0, read: Instant::now() });
+        return Ok(End { log: TenantLog::begin(), key, settled: 0, pieces: 0, read: Instant::now() });
     };
     let altered = || {
         alarm(tenant, "audit_log", [0; 16]);
@@ -136,7 +140,8 @@ async fn end(
         Some(_) | None => None,
     };
     let log = TenantLog::resume(frontier, seed).ok_or_else(altered)?;
-    Ok(End { log, key, pieces: pieces(tx, tenant).await?.len(), read: Instant::now() })
+    let settled = row.settled;
+    Ok(End { log, key, settled, pieces: pieces(tx, tenant, settled).await?.len(), read: Instant::now() })
 }
 
 fn seed(store: &Store) -> Result<BundleSeed, Error> {

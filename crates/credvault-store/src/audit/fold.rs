@@ -1,19 +1,13 @@
 //! Joining the pieces of a log, in the tenant's own transaction: a complete bundle becomes one row with its tile, and many
 //! pieces of one that is not complete become one piece. What a reader, or a verifier, finds is the same before and after.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
-
-use credvault_audit::{Bundle, Frontier, Hash, Record};
-use credvault_crypto::AuditKey;
+use credvault_audit::Bundle;
 use credvault_domain::TenantId;
-use sea_orm::ActiveValue::Set;
 use sea_orm::{ColumnTrait as _, DatabaseTransaction, EntityTrait as _, QueryFilter as _, QueryOrder as _};
-use uuid::Uuid;
 
 use super::keys::{AuditKeys, audit_keys};
-use super::pieces::{BUNDLE_RECORDS, insert_one, opened, pieces, sealed};
-use super::words::{values, words};
+use super::pieces::{insert_one, opened, pieces, sealed, size};
+use super::whole::{BUNDLE_RECORDS, active, describe, tile};
 use crate::database::transaction::{Access, begin_write};
 use crate::entity::audit_bundle::{Column, Entity, Model};
 use crate::entity::audit_tile;
@@ -22,7 +16,7 @@ use crate::{Error, Store};
 
 /// From how many pieces on they are worth joining, although their bundle is not complete.
 const MIN_PIECES: usize = 16;
-/// The level above which no tree has a full tile.
+/// The level below which all full tiles of any tree are.
 const LEVELS: i64 = 6;
 
 /// Joins the oldest pieces of a tenant's log. Gives whether there may be more to join.
@@ -32,11 +26,9 @@ const LEVELS: i64 = 6;
 /// not unwrap, or the database fails.
 pub(super) async fn fold(store: &Store, tenant: &TenantId) -> Result<bool, Error> {
     let (tx, keys) = begin(store, tenant).await?;
-    let mut all = pieces(&tx, tenant).await?;
-    // Another process has joined some at this moment.
-    all.retain(|row| row.leaves.is_some());
-    let Some(first) = all.first() else { return Ok(false) };
-    let number = first.start / BUNDLE_RECORDS;
+    let Some((size, settled)) = size(&tx, tenant).await? else { return Ok(false) };
+    let all = pieces(&tx, tenant, settled).await?;
+    let number = all.first().map_or(0, |first| first.start / BUNDLE_RECORDS);
     let rows: Vec<_> = all.iter().take_while(|row| row.start / BUNDLE_RECORDS == number).cloned().collect();
     let records: i64 = rows.iter().map(|row| row.records).sum();
     let is_complete = records == BUNDLE_RECORDS;
@@ -44,19 +36,31 @@ pub(super) async fn fold(store: &Store, tenant: &TenantId) -> Result<bool, Error
         alarm(tenant, "audit_log", [0; 16]);
         return Err(Error::Integrity);
     }
-    if !is_complete && rows.len() < MIN_PIECES {
-        return Ok(false);
+    if is_complete || rows.len() >= MIN_PIECES {
+        join_rows(store, &tx, tenant, (number, &rows, &keys)).await?;
     }
-    let joined = join(store, tenant, &rows, &keys)?;
-    take_away(&tx, tenant, &rows).await?;
-    let leaves = joined.leaves.clone().unwrap_or_default();
-    let whole = Model { leaves: joined.leaves.filter(|_| !is_complete), ..joined };
-    insert_one(&tx, whole).await?;
-    if is_complete {
-        grow(&tx, tenant, number, leaves).await?;
-    }
+    grow(&tx, tenant, size).await?;
     tx.commit().await?;
     Ok(is_complete && rows.len() < all.len())
+}
+
+/// Puts one row in place of pieces, with its tile if they are a whole bundle.
+async fn join_rows(
+    store: &Store,
+    tx: &DatabaseTransaction,
+    tenant: &TenantId,
+    (number, rows, keys): (i64, &[Model], &AuditKeys),
+) -> Result<(), Error> {
+    let mut joined = join(store, tenant, rows, keys)?;
+    take_away(tx, tenant, rows).await?;
+    if joined.records == BUNDLE_RECORDS {
+        let leaves = joined.leaves.take().unwrap_or_default();
+        audit_tile::Entity::insert(active(tile(tenant, 0, number, leaves)?))
+            .exec_without_returning(tx)
+            .await?;
+        joined.settled = joined.start + BUNDLE_RECORDS;
+    }
+    Ok(insert_one(tx, joined).await?)
 }
 
 /// Begins the transaction. An erased tenant has no keys.
@@ -94,6 +98,8 @@ fn join(store: &Store, tenant: &TenantId, rows: &[Model], keys: &AuditKeys) -> R
         key_number: None,
         sealed: None,
         leaves: Some(rows.iter().flat_map(|row| row.leaves.clone().unwrap_or_default()).collect()),
+        // What follows in the bundle, if anything does, is not whole either.
+        settled: start,
         frontier: rows.last().and_then(|row| row.frontier.clone()),
         first_id: None,
         last_id: None,
@@ -128,25 +134,6 @@ fn bundle(tenant: &TenantId, rows: &[Model], keys: &AuditKeys) -> Result<Bundle,
     bundle.ok_or(Error::Integrity)
 }
 
-/// Adds what a reader needs to know whether to open a whole bundle. One with a record of a later version is always opened.
-fn describe(row: &mut Model, bundle: &Bundle, key: &Arc<AuditKey>) {
-    let mut found = BTreeSet::new();
-    let (mut first, mut last, mut is_known) = (Uuid::max(), Uuid::nil(), true);
-    for bytes in bundle.records() {
-        match Record::decode(bytes) {
-            Ok(record) => {
-                (first, last) = (first.min(record.id), last.max(record.id));
-                found.extend(values(&record));
-            }
-            Err(_) => is_known = false,
-        }
-    }
-    (row.first_id, row.last_id, row.words) = match is_known {
-        true => (Some(first), Some(last), Some(words(key, &found))),
-        false => (Some(Uuid::nil()), Some(Uuid::max()), None),
-    };
-}
-
 /// Deletes the rows that were joined.
 async fn take_away(tx: &DatabaseTransaction, tenant: &TenantId, rows: &[Model]) -> Result<(), Error> {
     let last = rows.last().map_or(-1, |row| row.start);
@@ -158,31 +145,42 @@ async fn take_away(tx: &DatabaseTransaction, tenant: &TenantId, rows: &[Model]) 
     if these.exec(tx).await?.rows_affected == rows.len() as u64 { Ok(()) } else { Err(Error::Conflict) }
 }
 
-/// Adds the tile of a complete bundle, and each tile above that is full with it.
-async fn grow(
-    tx: &DatabaseTransaction,
-    tenant: &TenantId,
-    bundle: i64,
-    leaves: Vec<u8>,
-) -> Result<(), Error> {
-    let (mut number, mut hashes) = (bundle, leaves);
-    for level in 0..LEVELS {
-        let root = root(&hashes).ok_or(Error::Integrity)?;
-        let tile = audit_tile::ActiveModel {
-            tenant_id: Set(tenant.as_str().to_owned()),
-            level: Set(level),
-            number: Set(number),
-            hashes: Set(hashes),
-            root: Set(root.to_bytes().to_vec()),
-        };
-        audit_tile::Entity::insert(tile).exec_without_returning(tx).await?;
-        if (number + 1) % BUNDLE_RECORDS != 0 {
+/// Adds the tiles that are full now above those of whole bundles.
+async fn grow(tx: &DatabaseTransaction, tenant: &TenantId, size: i64) -> Result<(), Error> {
+    for level in 1..LEVELS {
+        let before = full_tiles(tx, tenant, level, size).await?;
+        let mut number = before;
+        // The tree is large enough for the tile, and what is below is there.
+        while size >> (8 * (level + 1)) > number {
+            let hashes = roots(tx, tenant, level - 1, number).await?;
+            let Ok(full) = tile(tenant, level, number, hashes) else { break };
+            audit_tile::Entity::insert(active(full)).exec_without_returning(tx).await?;
+            number += 1;
+        }
+        if number == before {
             break;
         }
-        number /= BUNDLE_RECORDS;
-        hashes = roots(tx, tenant, level, number).await?;
     }
     Ok(())
+}
+
+/// How many full tiles of a level there are; those of a level come in their order.
+async fn full_tiles(
+    tx: &DatabaseTransaction,
+    tenant: &TenantId,
+    level: i64,
+    size: i64,
+) -> Result<i64, Error> {
+    if size >> (8 * (level + 1)) == 0 {
+        return Ok(0);
+    }
+    let newest = audit_tile::Entity::find()
+        .filter(audit_tile::Column::TenantId.eq(tenant.as_str()))
+        .filter(audit_tile::Column::Level.eq(level))
+        .order_by_desc(audit_tile::Column::Number)
+        .one(tx)
+        .await?;
+    Ok(newest.map_or(0, |tile| tile.number + 1))
 }
 
 /// The hashes of a tile: the roots of the full tiles below.
@@ -201,12 +199,4 @@ async fn roots(
         .all(tx)
         .await?;
     Ok(below.into_iter().flat_map(|tile| tile.root).collect())
-}
-
-/// The root of a full tile; `None` if the hashes are not those of one.
-fn root(hashes: &[u8]) -> Option<Hash> {
-    let (hashes, rest) = hashes.as_chunks::<{ Hash::BYTES }>();
-    let mut tree = Frontier::default();
-    tree.extend(hashes.iter().map(|bytes| Hash::from_bytes(*bytes)));
-    (rest.is_empty() && i64::try_from(hashes.len()) == Ok(BUNDLE_RECORDS)).then(|| tree.root())
 }

@@ -13,17 +13,22 @@ use credvault_audit::{Record, RecordBytes, RecordTooLong};
 use credvault_crypto::{AuditKey, Context};
 use credvault_domain::{AuditEvent, Random, TenantId, Timestamp};
 use sea_orm::ActiveValue::Set;
-use sea_orm::{ConnectionTrait, DbErr, EntityTrait as _};
+use sea_orm::{
+    ColumnTrait as _, ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, EntityTrait as _,
+    QueryFilter as _, Statement,
+};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::packing::{pack, unpack};
-use crate::Error;
-use crate::entity::audit_journal::{ActiveModel, Entity, Model};
+use crate::entity::audit_journal::{ActiveModel, Column, Entity, Model};
+use crate::{Database, Error};
 
 const VERSION: u8 = 1;
 /// A row has at most about this many bytes before it is packed, unless one call alone has more.
 pub(crate) const MAX_ROW_BYTES: usize = 1024 * 1024;
+/// How many ids one statement of SQLite names.
+const IDS_AT_ONCE: usize = 1000;
 /// The time of a row that is set aside, because it does not open.
 pub(super) const SET_ASIDE: i64 = i64::MAX;
 
@@ -178,6 +183,26 @@ pub(crate) async fn insert<C: ConnectionTrait>(db: &C, rows: Vec<Model>) -> Resu
         Entity::insert(row).exec_without_returning(db).await?;
     }
     Ok(())
+}
+
+/// Deletes rows of the journal, and tells how many there were.
+pub(super) async fn delete(tx: &DatabaseTransaction, database: Database, ids: &[Uuid]) -> Result<u64, DbErr> {
+    let mut deleted = 0;
+    match database {
+        // One statement for any number, and one plan.
+        Database::Postgres => {
+            let sql = "DELETE FROM audit_journal WHERE id = ANY($1::uuid[])";
+            let gone = Statement::from_sql_and_values(DbBackend::Postgres, sql, [ids.to_vec().into()]);
+            deleted += tx.execute_raw(gone).await?.rows_affected();
+        }
+        Database::Sqlite => {
+            for ids in ids.chunks(IDS_AT_ONCE) {
+                let gone = Entity::delete_many().filter(Column::Id.is_in(ids.iter().copied()));
+                deleted += gone.exec(tx).await?.rows_affected;
+            }
+        }
+    }
+    Ok(deleted)
 }
 
 #[cfg(test)]

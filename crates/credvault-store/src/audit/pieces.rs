@@ -6,17 +6,17 @@ use credvault_domain::{Random, TenantId};
 use sea_orm::ActiveValue::Set;
 use sea_orm::{
     ColumnTrait as _, ConnectionTrait as _, DatabaseTransaction, DbBackend, DbErr, EntityTrait as _,
-    QueryFilter as _, QueryOrder as _, Statement,
+    QueryFilter as _, QueryOrder as _, Statement, Value,
 };
 
 use super::keys::AuditKeys;
 use super::packing::{pack, unpack};
+use super::whole::{self, BUNDLE_RECORDS, describe, tile};
 use crate::entity::audit_bundle::{ActiveModel, Column, Entity, Model};
+use crate::entity::audit_tile;
 use crate::integrity::alarm;
 use crate::{Database, Error};
 
-/// How many records a whole bundle has.
-pub(super) const BUNDLE_RECORDS: i64 = 256;
 /// How many rows one statement of SQLite inserts: well under its limit of 32,766 parameters.
 const ROWS_AT_ONCE: usize = 1000;
 
@@ -25,37 +25,60 @@ pub(super) fn column(index: u64) -> i64 {
     i64::try_from(index).unwrap_or(i64::MAX)
 }
 
-/// The rows that a tenant's log gets. Without a key, because the tenant was erased, they have hashes and nothing to read.
-pub(super) fn rows(
-    tenant: &TenantId,
-    key: Option<(i64, &AuditKey)>,
+/// What logs get.
+#[derive(Default)]
+pub(super) struct Rows {
+    pub(super) bundles: Vec<Model>,
+    /// The tiles of whole bundles.
+    pub(super) tiles: Vec<audit_tile::Model>,
+}
+
+/// Adds what a tenant's log gets, and gives the place before which all rows are whole bundles then; `settled` is that place
+/// now. Without a key, because the tenant was erased, there are hashes and nothing to read.
+pub(super) fn append_rows(
+    rows: &mut Rows,
+    (tenant, key): (&TenantId, Option<(i64, &AuditKey)>),
     (appended, log): (&Appended, &TenantLog),
+    mut settled: i64,
     random: &dyn Random,
-) -> Result<Vec<Model>, Error> {
+) -> Result<i64, Error> {
     // A piece of a bundle is what the tile of its leaves grows by, in the same order.
     let leaves = appended.tiles.iter().filter(|growth| growth.tile.level == 0);
-    let mut rows = Vec::with_capacity(appended.pieces.len());
+    let first = rows.bundles.len();
     for ((number, piece), leaves) in appended.pieces.iter().zip(leaves) {
-        let start = column(*number) * BUNDLE_RECORDS + i64::try_from(piece.start()).unwrap_or(0);
-        let sealed = key.map(|(_, key)| sealed(tenant, start, key, piece, random)).transpose()?;
-        rows.push(Model {
+        let (number, leaves) = (column(*number), leaves.bytes());
+        let start = number * BUNDLE_RECORDS + i64::try_from(piece.start()).unwrap_or(0);
+        let mut row = Model {
             tenant_id: tenant.as_str().to_owned(),
             start,
             records: i64::try_from(piece.records().len()).unwrap_or(i64::MAX),
             key_number: key.map(|(number, _)| number),
-            sealed,
-            leaves: Some(leaves.bytes()),
+            sealed: key.map(|(_, key)| sealed(tenant, start, key, piece, random)).transpose()?,
+            leaves: None,
+            settled: 0,
             frontier: None,
             first_id: None,
             last_id: None,
             words: None,
-        });
+        };
+        if row.records == BUNDLE_RECORDS {
+            rows.tiles.push(tile(tenant, 0, number, leaves)?);
+            if let Some((_, key)) = key {
+                describe(&mut row, piece, key);
+            }
+            if settled == start {
+                settled += BUNDLE_RECORDS;
+            }
+        } else {
+            row.leaves = Some(leaves);
+        }
+        rows.bundles.push(row);
     }
     // The newest row is the one that the log resumes from.
-    if let Some(last) = rows.last_mut() {
-        last.frontier = Some(log.frontier().encode());
+    if let Some(last) = rows.bundles.get_mut(first..).and_then(<[Model]>::last_mut) {
+        (last.frontier, last.settled) = (Some(log.frontier().encode()), settled);
     }
-    Ok(rows)
+    Ok(settled)
 }
 
 /// A bundle or a piece of one, sealed for its place.
@@ -95,34 +118,47 @@ pub(super) async fn newest(db: &DatabaseTransaction, tenant: &TenantId) -> Resul
     of_tenant.order_by_desc(Column::Start).one(db).await
 }
 
-/// The pieces of a log, oldest first: bundles are completed in their order, so all of them follow the last whole one.
-pub(super) async fn pieces(db: &DatabaseTransaction, tenant: &TenantId) -> Result<Vec<Model>, Error> {
-    let sql =
-        "SELECT start FROM audit_bundles WHERE tenant_id = $1 AND leaves IS NULL ORDER BY start DESC LIMIT 1";
+/// The size of a log, and the place before which all its rows are whole bundles; `None` if it is empty.
+pub(super) async fn size(db: &DatabaseTransaction, tenant: &TenantId) -> Result<Option<(i64, i64)>, Error> {
+    let sql = "SELECT start + records AS size, settled FROM audit_bundles WHERE tenant_id = $1 ORDER BY start DESC LIMIT 1";
     let asked = Statement::from_sql_and_values(db.get_database_backend(), sql, [tenant.as_str().into()]);
-    let whole: i64 = match db.query_one_raw(asked).await? {
-        Some(row) => row.try_get("", "start")?,
-        None => -1,
-    };
-    let after = Entity::find()
+    let row = db.query_one_raw(asked).await?;
+    row.map(|row| Ok((row.try_get("", "size")?, row.try_get("", "settled")?))).transpose()
+}
+
+/// The pieces of a log from a place on, oldest first. Those of one bundle stand together.
+pub(super) async fn pieces(
+    db: &DatabaseTransaction,
+    tenant: &TenantId,
+    settled: i64,
+) -> Result<Vec<Model>, DbErr> {
+    let pieces = Entity::find()
         .filter(Column::TenantId.eq(tenant.as_str()))
-        .filter(Column::Start.gt(whole))
-        .order_by_asc(Column::Start);
-    Ok(after.all(db).await?)
+        .filter(Column::Start.gte(settled))
+        .filter(Column::Leaves.is_not_null());
+    pieces.order_by_asc(Column::Start).all(db).await
 }
 
 /// Inserts rows of many tenants, in a transaction that may: see [`allow_sequencing`].
 pub(super) async fn insert(
     tx: &DatabaseTransaction,
     database: Database,
-    rows: &[Model],
+    bundles: &[Model],
+    tiles: &[audit_tile::Model],
 ) -> Result<(), DbErr> {
     match database {
-        Database::Postgres => insert_in_postgres(tx, rows).await,
+        Database::Postgres => {
+            insert_bundles(tx, bundles).await?;
+            insert_tiles(tx, tiles).await
+        }
         Database::Sqlite => {
-            for rows in rows.chunks(ROWS_AT_ONCE) {
+            for rows in bundles.chunks(ROWS_AT_ONCE) {
                 let rows = rows.iter().cloned().map(active);
                 Entity::insert_many(rows).exec_without_returning(tx).await?;
+            }
+            for tiles in tiles.chunks(ROWS_AT_ONCE) {
+                let tiles = tiles.iter().cloned().map(whole::active);
+                audit_tile::Entity::insert_many(tiles).exec_without_returning(tx).await?;
             }
             Ok(())
         }
@@ -136,8 +172,19 @@ pub(super) async fn insert_one(tx: &DatabaseTransaction, row: Model) -> Result<(
 }
 
 fn active(row: Model) -> ActiveModel {
-    let Model { tenant_id, start, records, key_number, sealed, leaves, frontier, first_id, last_id, words } =
-        row;
+    let Model {
+        tenant_id,
+        start,
+        records,
+        key_number,
+        sealed,
+        leaves,
+        settled,
+        frontier,
+        first_id,
+        last_id,
+        words,
+    } = row;
     ActiveModel {
         tenant_id: Set(tenant_id),
         start: Set(start),
@@ -145,6 +192,7 @@ fn active(row: Model) -> ActiveModel {
         key_number: Set(key_number),
         sealed: Set(sealed),
         leaves: Set(leaves),
+        settled: Set(settled),
         frontier: Set(frontier),
         first_id: Set(first_id),
         last_id: Set(last_id),
@@ -152,41 +200,61 @@ fn active(row: Model) -> ActiveModel {
     }
 }
 
-/// One statement with one array for each column. An array has no NULL: 0 and no bytes stand for it.
-async fn insert_in_postgres(tx: &DatabaseTransaction, rows: &[Model]) -> Result<(), DbErr> {
+/// One statement with one array for each column. An array has no NULL: zeros and no bytes stand for it.
+async fn insert_bundles(tx: &DatabaseTransaction, rows: &[Model]) -> Result<(), DbErr> {
     if rows.is_empty() {
         return Ok(());
     }
-    let count = rows.len();
-    let (mut tenants, mut starts) = (Vec::with_capacity(count), Vec::with_capacity(count));
-    let (mut records, mut numbers) = (Vec::with_capacity(count), Vec::with_capacity(count));
-    let (mut sealed, mut leaves) = (Vec::with_capacity(count), Vec::with_capacity(count));
-    let mut frontiers = Vec::with_capacity(count);
-    for row in rows {
-        tenants.push(row.tenant_id.clone());
-        starts.push(row.start);
-        records.push(row.records);
-        numbers.push(row.key_number.unwrap_or_default());
-        sealed.push(row.sealed.clone().unwrap_or_default());
-        leaves.push(row.leaves.clone().unwrap_or_default());
-        frontiers.push(row.frontier.clone().unwrap_or_default());
-    }
-    let sql = r"INSERT INTO audit_bundles (tenant_id, start, records, key_number, sealed, leaves, frontier)
-        SELECT u.tenant_id, u.start, u.records, NULLIF(u.key_number, 0), NULLIF(u.sealed, '\x'::bytea), u.leaves,
-            NULLIF(u.frontier, '\x'::bytea)
-        FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bytea[], $6::bytea[], $7::bytea[])
-            AS u (tenant_id, start, records, key_number, sealed, leaves, frontier)";
-    let values = [
-        tenants.into(),
-        starts.into(),
-        records.into(),
-        numbers.into(),
-        sealed.into(),
-        leaves.into(),
-        frontiers.into(),
+    let bytes = |bytes: &Option<Vec<u8>>| bytes.clone().unwrap_or_default();
+    let sql = r"INSERT INTO audit_bundles
+            (tenant_id, start, records, key_number, sealed, leaves, settled, frontier, first_id, last_id, words)
+        SELECT u.tenant_id, u.start, u.records, NULLIF(u.key_number, 0), NULLIF(u.sealed, '\x'::bytea),
+            NULLIF(u.leaves, '\x'::bytea), u.settled, NULLIF(u.frontier, '\x'::bytea),
+            NULLIF(u.first_id, '00000000-0000-0000-0000-000000000000'::uuid),
+            NULLIF(u.last_id, '00000000-0000-0000-0000-000000000000'::uuid), NULLIF(u.words, '\x'::bytea)
+        FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bytea[], $6::bytea[], $7::bigint[],
+                $8::bytea[], $9::uuid[], $10::uuid[], $11::bytea[])
+            AS u (tenant_id, start, records, key_number, sealed, leaves, settled, frontier, first_id, last_id, words)";
+    let values: [Value; 11] = [
+        of_each(rows, |row| row.tenant_id.clone()),
+        of_each(rows, |row| row.start),
+        of_each(rows, |row| row.records),
+        of_each(rows, |row| row.key_number.unwrap_or_default()),
+        of_each(rows, |row| bytes(&row.sealed)),
+        of_each(rows, |row| bytes(&row.leaves)),
+        of_each(rows, |row| row.settled),
+        of_each(rows, |row| bytes(&row.frontier)),
+        of_each(rows, |row| row.first_id.unwrap_or_default()),
+        of_each(rows, |row| row.last_id.unwrap_or_default()),
+        of_each(rows, |row| bytes(&row.words)),
     ];
     tx.execute_raw(Statement::from_sql_and_values(DbBackend::Postgres, sql, values)).await?;
     Ok(())
+}
+
+async fn insert_tiles(tx: &DatabaseTransaction, tiles: &[audit_tile::Model]) -> Result<(), DbErr> {
+    if tiles.is_empty() {
+        return Ok(());
+    }
+    let sql = "INSERT INTO audit_tiles (tenant_id, level, number, hashes, root)
+        SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bytea[], $5::bytea[])";
+    let values: [Value; 5] = [
+        of_each(tiles, |tile| tile.tenant_id.clone()),
+        of_each(tiles, |tile| tile.level),
+        of_each(tiles, |tile| tile.number),
+        of_each(tiles, |tile| tile.hashes.clone()),
+        of_each(tiles, |tile| tile.root.clone()),
+    ];
+    tx.execute_raw(Statement::from_sql_and_values(DbBackend::Postgres, sql, values)).await?;
+    Ok(())
+}
+
+/// One column of some rows as an array.
+fn of_each<R, T>(rows: &[R], value: impl Fn(&R) -> T) -> Value
+where
+    Value: From<Vec<T>>,
+{
+    rows.iter().map(value).collect::<Vec<T>>().into()
 }
 
 /// Lets a transaction insert rows of any tenant's log until its end.

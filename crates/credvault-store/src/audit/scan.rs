@@ -13,7 +13,7 @@ use super::filter::{AuditFilter, Wanted};
 use super::journal::lowest_id;
 use super::keys::{AuditKeys, audit_keys};
 use super::old;
-use super::pieces::{opened, pieces};
+use super::pieces::{opened, pieces, size};
 use super::record::{AuditRecord, of_log};
 use crate::database::session::Reading;
 use crate::entity::audit_bundle::{Entity, Model};
@@ -82,8 +82,10 @@ impl<'a> Scan<'a> {
         for bytes in store.journal_tail(self.tx, self.tenant).await? {
             self.add(&bytes, &mut found)?;
         }
-        for row in pieces(self.tx, self.tenant).await? {
-            self.open(&row, &mut found)?;
+        if let Some((_, settled)) = size(self.tx, self.tenant).await? {
+            for row in pieces(self.tx, self.tenant, settled).await? {
+                self.open(&row, &mut found)?;
+            }
         }
         Ok(found)
     }

@@ -13,6 +13,7 @@ pub struct Model {
     pub key_number: Option<i64>,
     pub sealed: Option<Vec<u8>>,
     pub leaves: Option<Vec<u8>>,
+    pub settled: i64,
     pub frontier: Option<Vec<u8>>,
     pub first_id: Option<Uuid>,
     pub last_id: Option<Uuid>,

@@ -60,12 +60,11 @@ impl Sequencer {
                 .exec(&tx)
                 .await?;
         }
-        let taken = Entity::delete_many().filter(Column::Id.is_in(placed.ids.iter().copied()));
-        if taken.exec(&tx).await?.rows_affected != placed.ids.len() as u64 {
+        if journal::delete(&tx, database, &placed.ids).await? != placed.ids.len() as u64 {
             return Err(Error::Conflict);
         }
         allow_sequencing(&tx, database).await?;
-        insert(&tx, database, &placed.rows).await?;
+        insert(&tx, database, &placed.rows.bundles, &placed.rows.tiles).await?;
         journal::insert(&tx, placed.waiting.clone()).await?;
         Ok(tx.commit().await?)
     }
@@ -73,12 +72,12 @@ impl Sequencer {
     /// Finds the tenants whose rows the database refuses, each tried alone and undone: their records wait, so that those of
     /// others need not.
     async fn find_refused(&mut self, placed: &Placed) {
-        for rows in placed.rows.chunk_by(|one, next| one.tenant_id == next.tenant_id) {
+        for rows in placed.rows.bundles.chunk_by(|one, next| one.tenant_id == next.tenant_id) {
             let (store, database) = (&self.store, self.store.database());
             let tried = async {
                 let tx = begin_write(&store.writer(), database, &TenantId::platform()).await?;
                 allow_sequencing(&tx, database).await?;
-                insert(&tx, database, rows).await?;
+                insert(&tx, database, rows, &[]).await?;
                 tx.rollback().await
             };
             if let Err(error) = tried.await

@@ -14,15 +14,15 @@ use super::{SIDE_BY_SIDE, Sequencer};
 use crate::Error;
 use crate::audit::ends::{self, End, Found};
 use crate::audit::journal::Entry;
-use crate::audit::pieces::rows;
-use crate::entity::{audit_bundle, audit_journal};
+use crate::audit::pieces::{Rows, append_rows};
+use crate::entity::audit_journal;
 
 /// How long records wait whose tenant's key is not to be had at the moment.
 const SHORT_REST: Duration = Duration::from_secs(5);
 /// How long records wait whose tenant's log was altered, or which the database refuses.
 const LONG_REST: Duration = Duration::from_secs(60);
 /// From how many pieces on they are joined, although their bundle is not complete.
-const MANY_PIECES: usize = 32;
+const MANY_PIECES: usize = 64;
 
 /// What one transaction is to write.
 pub(super) struct Placed {
@@ -30,7 +30,7 @@ pub(super) struct Placed {
     pub(super) ids: Vec<Uuid>,
     /// The rows of the journal that are set aside.
     pub(super) spoiled: Vec<Uuid>,
-    pub(super) rows: Vec<audit_bundle::Model>,
+    pub(super) rows: Rows,
     /// New rows of the journal, of records that wait.
     pub(super) waiting: Vec<audit_journal::Model>,
     /// The ends of the logs afterwards.
@@ -81,7 +81,7 @@ impl Sequencer {
         let mut placed = Placed {
             ids,
             spoiled,
-            rows: Vec::new(),
+            rows: Rows::default(),
             waiting: Vec::new(),
             ends: Vec::new(),
             to_fold: Vec::new(),
@@ -137,10 +137,17 @@ impl Sequencer {
         placed.records += records.len() as u64;
         let appended = end.log.append(records, random).map_err(|error| Error::Key(error.into()))?;
         let key = end.key.as_ref().map(|(number, key)| (*number, &**key));
-        placed.rows.extend(rows(&tenant, key, (&appended, &end.log), random)?);
-        end.pieces += appended.pieces.len();
-        let completes = appended.pieces.iter().any(|(_, piece)| piece.end() == TILE_WIDTH);
-        if completes || end.pieces >= MANY_PIECES {
+        let of_tenant = (&tenant, key);
+        end.settled = append_rows(&mut placed.rows, of_tenant, (&appended, &end.log), end.settled, random)?;
+        let mut ends_group = false;
+        for (number, piece) in &appended.pieces {
+            let is_whole = piece.records().len() == TILE_WIDTH;
+            end.pieces += usize::from(!is_whole);
+            // A bundle is to be joined, or a tile above may be full.
+            ends_group |=
+                piece.end() == TILE_WIDTH && (!is_whole || (number + 1).is_multiple_of(TILE_WIDTH as u64));
+        }
+        if ends_group || end.pieces >= MANY_PIECES {
             placed.to_fold.push(tenant.clone());
         }
         placed.ends.push((tenant, end));

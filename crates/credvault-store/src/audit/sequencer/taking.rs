@@ -14,8 +14,11 @@ use crate::audit::journal::lowest_id;
 use crate::entity::audit_journal::{Column, Entity};
 use crate::integrity::alarm;
 
-/// How many rows a round takes at most.
-const ROWS: usize = 64;
+/// How many rows a round looks at.
+const ROWS: usize = 4096;
+/// How many records a round takes, and perhaps a row more: enough that a tenant's records share rows, and few enough for
+/// memory.
+const RECORDS: i64 = 32 * 1024;
 /// How old rows are that most rounds look for. Clocks of replicas differ by less.
 const LATELY: Duration = Duration::from_secs(60);
 
@@ -44,15 +47,31 @@ impl Sequencer {
         let due = Entity::find()
             .filter(Column::DueTime.lte(now.micros()))
             .filter(Column::Id.gte(lowest))
-            .order_by_asc(Column::Id)
-            .limit(ROWS as u64);
-        let rows = due.all(&self.store.reader()).await?;
+            .order_by_asc(Column::Id);
+        let heads = due.clone().select_only().column(Column::Id).column(Column::Records).limit(ROWS as u64);
+        let heads: Vec<(Uuid, i64)> = heads.into_tuple().all(&self.store.reader()).await?;
+        let (mut records, mut count) = (0, 0);
+        for (_, of_row) in &heads {
+            if records >= RECORDS {
+                break;
+            }
+            (records, count) = (records + of_row, count + 1);
+        }
+        let is_full = count < heads.len() || heads.len() == ROWS;
+        let Some((last, _)) = heads.get(..count).and_then(<[_]>::last) else {
+            return Ok(Taken {
+                ids: Vec::new(),
+                spoiled: Vec::new(),
+                groups: BTreeMap::new(),
+                is_full: false,
+            });
+        };
+        let rows = due.filter(Column::Id.lte(*last)).limit(count as u64).all(&self.store.reader()).await?;
         let keys = self.store.journal_keys();
         if rows.iter().any(|row| keys.get(row.key_number).is_none()) {
             // Another process has a newer key than this one.
             self.store.open_journal_key().await?;
         }
-        let is_full = rows.len() == ROWS;
         let mut taken = Taken { ids: Vec::new(), spoiled: Vec::new(), groups: BTreeMap::new(), is_full };
         for row in rows {
             match keys.open(&row) {
