@@ -23,6 +23,8 @@ pub(crate) mod record;
 mod scan;
 mod tail;
 
+pub(crate) mod tree;
+
 use credvault_domain::{Action, AuditEvent, ConnectionId, Permit, ServiceId, TenantId, TraceId};
 
 use crate::usage::buffer::OwnCount;

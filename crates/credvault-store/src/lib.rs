@@ -70,6 +70,7 @@ pub use audit::filter::AuditFilter;
 pub use audit::query::{AuditGroup, AuditSummary};
 pub use audit::record::AuditRecord;
 pub use audit::sequencer::{Sequenced, Sequencer};
+pub use audit::tree::LogHead;
 pub use audit::{Audit, Recorded};
 pub use authorizations::Authorizations;
 pub use authorizations::awaited::AwaitedAuthorization;

@@ -64,7 +64,7 @@ pub(super) fn active(tile: audit_tile::Model) -> audit_tile::ActiveModel {
 }
 
 /// The root of a full tile; `None` if the hashes are not those of one.
-fn root(hashes: &[u8]) -> Option<Hash> {
+pub(super) fn root(hashes: &[u8]) -> Option<Hash> {
     let (hashes, rest) = hashes.as_chunks::<{ Hash::BYTES }>();
     let mut tree = Frontier::default();
     tree.extend(hashes.iter().map(|bytes| Hash::from_bytes(*bytes)));
