@@ -26,7 +26,7 @@ const BATCH: usize = 100;
 const ROUNDS: usize = 5;
 /// Where an imported connection has rows.
 const TABLES: [&str; 5] =
-    ["connections", "credential_versions", "connection_health", "changes", "audit_events"];
+    ["connections", "credential_versions", "connection_health", "changes", "audit_bundles"];
 /// How many of them are in progress at once.
 const AT_ONCE: usize = 4;
 
