@@ -2,6 +2,9 @@
 
 use super::*;
 
+/// The longest text beside a field that a customer still reads.
+const MAX_HELP_BYTES: usize = 180;
+
 #[test]
 fn every_provider_of_the_five_systems_is_there() {
     let catalog = catalog();
@@ -60,6 +63,24 @@ fn schemas_mark_every_secret_as_write_only() {
                 assert!(property["title"].as_str().is_some_and(|title| !title.is_empty()));
             }
             assert!(mode.config_schema()["properties"].as_object().is_some());
+        }
+    }
+}
+
+#[test]
+fn every_field_that_a_person_is_asked_for_says_where_its_value_is() {
+    for provider in catalog().iter() {
+        for (name, mode) in provider.modes() {
+            let (settings, secrets) = (mode.settings_form(), mode.secrets_form());
+            for field in settings.iter().chain(&secrets) {
+                let place = format!("{}.{name}.{}", provider.id, field.name.as_str());
+                let help = field.help.as_deref().unwrap_or_default();
+                assert!(
+                    help.ends_with('.') && help.trim() == help,
+                    "{place} needs a description, a sentence"
+                );
+                assert!(help.len() <= MAX_HELP_BYTES, "the description of {place} is too long for a form");
+            }
         }
     }
 }
