@@ -63,12 +63,19 @@ impl Mode {
         fields.map(|(name, field)| form_field(name, field, false)).collect()
     }
 
-    /// The secrets that a person fills in; none if only a consent gives them.
+    /// The secrets that a person fills in; none if only a consent gives them. An access token that the vault gets with the others
+    /// is not among them.
     pub fn secrets_form(&self) -> Vec<FormField> {
         if !self.takes_values() {
             return Vec::new();
         }
-        self.secrets.iter().map(|(name, field)| form_field(name, field, true)).collect()
+        let asked = self.secrets.iter().filter(|(name, _)| !self.gets(name));
+        asked.map(|(name, field)| form_field(name, field, true)).collect()
+    }
+
+    /// Whether the vault gets this field with the others.
+    fn gets(&self, name: &FieldName) -> bool {
+        name.as_str() == "access_token" && self.refreshes() && !self.refresh_sends("access_token")
     }
 
     /// Whether the account's owner can consent in a browser, and the provider gives the credential after that.

@@ -9,6 +9,7 @@ mod inquiry;
 mod rejected;
 mod versions;
 
+use credvault_broker::TestError;
 use credvault_catalog::{Mode, Verdict};
 use credvault_domain::{
     Config, Connection, ConnectionId, CredentialVersion, LimitKind, ProviderId, SecretFields, TenantScope,
@@ -177,7 +178,11 @@ pub(crate) async fn try_out(
 ) -> Result<(), Refusal> {
     mode.check_destinations(config).map_err(Refusal::Settings)?;
     let broker = &context.broker;
-    match broker.test(scope, provider, mode, config, &credential.fields).await? {
+    match broker
+        .try_out(scope, provider, mode, config, &credential.fields)
+        .await?
+        .ok_or(TestError::Untestable)?
+    {
         Verdict::Refused => {
             let rule = "must be one that the provider accepts; nothing was stored";
             Err(Violations::of("credential", rule).into())

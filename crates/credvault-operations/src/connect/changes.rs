@@ -142,7 +142,7 @@ impl Changes {
                         expected: Ok(None),
                         credential: Some(credential),
                         config,
-                        verify: mode.test.is_some(),
+                        verify: mode.can_be_tried(),
                         reference: Ok(None),
                     };
                     Ok(credentials::put(call, put).await?.map(|stored| stored.version))

@@ -60,7 +60,7 @@ pub async fn create(call: &mut Call, mut create: Create) -> Result<Recorded<Conn
     if let Some(credential) = &credential {
         let mode = call.context.mode(&new.provider, &new.auth_mode)?;
         new.config = call.context.broker.discovered(mode, &new.config).await?;
-        if verify && mode.test.is_some() {
+        if verify && mode.can_be_tried() {
             call.count_everywhere(&scope, LimitKind::TestsPerMinute).await?;
             try_out(&call.context, &scope, &new.provider, (mode, &new.config), credential).await?;
         }
