@@ -6,6 +6,8 @@ mod event_endpoints;
 mod foreign_ids;
 mod users;
 
+use std::collections::BTreeMap;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use prost::Message as _;
@@ -142,12 +144,15 @@ fn comparable(result: Result<Vec<u8>, Status>, id: &str) -> String {
         Ok(bytes) => format!("served {}", String::from_utf8_lossy(&bytes)),
         Err(status) => {
             let mut details = status.get_error_details_vec();
+            // A hash map has no order of its own.
+            let mut metadata = BTreeMap::new();
             for detail in &mut details {
                 if let ErrorDetail::ErrorInfo(info) = detail {
                     info.metadata.remove("trace_id");
+                    metadata.extend(std::mem::take(&mut info.metadata));
                 }
             }
-            format!("{:?} {} {details:?}", status.code(), status.message())
+            format!("{:?} {} {details:?} {metadata:?}", status.code(), status.message())
         }
     };
     text.replace(id, "<id>")
