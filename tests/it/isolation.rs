@@ -7,7 +7,6 @@ mod foreign_ids;
 mod users;
 
 use std::collections::BTreeMap;
-
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use prost::Message as _;
