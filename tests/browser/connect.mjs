@@ -1,7 +1,7 @@
 // A walk through the connect page in a real browser: `credvault dev --simulator` serves, a back end makes sessions, Chromium opens
 // them in windows and frames, with fingers, keyboard and without scripts.
 //
-//   node tests/browser/connect.mjs PROGRAM CHROMIUM     (NODE_PATH names the folder that has playwright-core and axe-core)
+//   node tests/browser/connect.mjs PROGRAM CHROMIUM [--keep]     (NODE_PATH names the folder of the packages; scripts/browser sets it)
 
 import assert from "node:assert/strict";
 import { execFile, spawn } from "node:child_process";
@@ -11,11 +11,13 @@ import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
+import { launch } from "./browser.mjs";
 import { inspect, tabulate } from "./design.mjs";
+import { album } from "./pictures.mjs";
 
 const [program, executablePath] = process.argv.slice(2);
 const require = createRequire(join(process.env.NODE_PATH, "connect.js"));
-const { chromium, devices } = require("playwright-core");
+const { devices } = require("playwright-core");
 const run = promisify(execFile);
 const folder = await mkdtemp(join(tmpdir(), "credvault-connect-"));
 const ends = [() => rm(folder, { recursive: true })];
@@ -116,9 +118,10 @@ call = { url = "${provider}/me" }
 `);
 Object.assign(vault, await dev(["--simulator", "--simulator-address", provider.split("//")[1]]));
 ends.push(() => vault.stop());
-const browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });
+const browser = await launch(executablePath);
 ends.push(() => browser.close());
 const complaints = [];
+const { picture, complete } = album("connect");
 
 async function context(options = {}) {
   const made = await browser.newContext(options);
@@ -177,6 +180,7 @@ async function aCustomerConnectsAKeyByKeyboardAlone() {
   await page.getByRole("link", { name: "Add a connection" }).press("Enter");
   await titled(page, "Add a connection");
   await inspect(page, "providers");
+  await picture(page, "providers", ["375-dark", "1280-light"]);
   await page.getByLabel("Search").pressSequentially("no such shop");
   await says(page, "No provider has this name.");
   await page.getByLabel("Search").fill("KEY SH");
@@ -195,6 +199,7 @@ async function aCustomerConnectsAKeyByKeyboardAlone() {
   await says(page, "This has at least 10 characters.");
   assert.equal(await page.evaluate(() => document.activeElement.id), await page.locator("[aria-invalid]").first().getAttribute("id"));
   await inspect(page, "form with errors");
+  await picture(page, "errors", ["375-light", "1280-dark"]);
   await shop.fill("my-shop");
   assert.equal(await shop.getAttribute("aria-invalid"), null);
   // The provider's own verdict.
@@ -214,6 +219,7 @@ async function aCustomerConnectsAKeyByKeyboardAlone() {
   assert.equal(await page.getByText("The account is connected.").count(), 0, "it is said once");
   await menu().press("Enter");
   await inspect(page, "list with a menu");
+  await picture(page, "list", ["375-light", "375-dark", "1280-light", "1280-dark"]);
   await page.getByRole("button", { name: "Test Key Shop" }).press("Enter");
   await says(page, "The connection works");
   await menu().press("Enter");
@@ -227,6 +233,7 @@ async function aCustomerConnectsAKeyByKeyboardAlone() {
   await titled(page, "Remove Key Shop?");
   await says(page, "cannot be asked to end the access");
   await inspect(page, "confirmation");
+  await picture(page, "confirmation", ["375-light"]);
   await page.getByRole("link", { name: "Keep it" }).press("Enter");
   await menu().press("Enter");
   await page.getByRole("link", { name: "Disconnect Key Shop" }).press("Enter");
@@ -346,6 +353,8 @@ async function anApplicationEmbedsThePage() {
   const high = () => page.locator("credvault-connect iframe").evaluate((frame) => frame.clientHeight);
   await page.waitForFunction(() => document.querySelector("credvault-connect iframe").style.height !== "40rem");
   assert.ok(await high() > 100, "it is as high as its content");
+  await says(frame, "The account is connected.");
+  await picture(page, "embedded", ["1280-light"]);
   const button = await consentForm(frame);
   const [popup] = await Promise.all([made.waitForEvent("page"), button.click()]);
   await popup.getByRole("button", { name: "Allow" }).click();
@@ -392,6 +401,44 @@ async function aLateOrForeignBrowserReadsWhy() {
   expected(/403|404/);
 }
 
+/// Sessions of one minute, which begin before the other walks: a page that stands open, one without scripts with a form that is filled
+/// in, and one in a frame.
+async function pagesWhoseTimeWillBeOver() {
+  const open = async (options, address) => {
+    // What their browsers complain of is their end.
+    const page = await (await browser.newContext(options)).newPage();
+    await page.goto(address);
+    return page;
+  };
+  const minute = async () => session("--minutes", "1", "--return-origin", ours);
+  const [standing, plain] = [await open({}, await minute()), await open({ javaScriptEnabled: false }, await minute())];
+  const framed = await open({}, `${ours}/?embed=${encodeURIComponent(await minute())}`);
+  for (const page of [standing, plain]) {
+    await page.getByRole("link", { name: "Add a connection" }).click();
+    await page.getByRole("link", { name: "Key Shop" }).click();
+    await page.getByLabel("API key").fill("sim_key_too-late");
+    await page.getByLabel("Shop", { exact: true }).fill("my-shop");
+  }
+  await list(framed.frameLocator("credvault-connect iframe"));
+  return { standing, plain, framed, until: Date.now() + 60_000 };
+}
+
+async function aSessionEndsByTime({ standing, plain, framed, until }) {
+  const ended = (place) => place.getByRole("heading", { level: 1, name: "This page has ended" }).waitFor();
+  await standing.waitForTimeout(Math.max(0, until - Date.now()));
+  await standing.getByRole("button", { name: "Connect", exact: true }).click();
+  await ended(standing);
+  await inspect(standing, "ended");
+  await picture(standing, "ended", ["375-dark"]);
+  await plain.getByRole("button", { name: "Connect", exact: true }).click();
+  await ended(plain);
+  const frame = framed.frameLocator("credvault-connect iframe");
+  await frame.getByRole("link", { name: "Add a connection" }).click();
+  await ended(frame);
+  const { stdout } = await run(program, ["connections", "list", "--output", "json", "--address", `https://localhost:${vault.port}`], { cwd: folder });
+  assert.ok(!stdout.includes("too-late") && !stdout.includes("keyshop"), "nothing was stored: " + stdout);
+}
+
 async function thePageIsSmallAndFast() {
   const page = await (await context()).newPage();
   await page.goto(await session());
@@ -412,16 +459,19 @@ async function thePageIsSmallAndFast() {
 
 try {
   await session();
+  const late = await pagesWhoseTimeWillBeOver();
   const walks = [
     aCustomerConnectsAKeyByKeyboardAlone, aCustomerPastesAWholeKey, aCustomerConsentsInAWindow, aWindowThatIsCutOffBecomesTheList,
     aCustomerOnAPhoneGoesThereAndComesBack, aCustomerWithoutScriptsDoesTheSame, anApplicationEmbedsThePage,
     aHostilePageIsNeitherShownNorHeard, aLateOrForeignBrowserReadsWhy, thePageIsSmallAndFast,
+    function aSessionIsOver() { return aSessionEndsByTime(late); },
   ];
   for (const walk of walks) {
     await walk();
     assert.deepEqual(complaints, [], "the browser complains: a policy that a page breaks, or a script that fails");
     console.log(`${walk.name}: ok`);
   }
+  await complete();
 } finally {
   for (const end of ends.reverse()) await end();
 }
