@@ -30,6 +30,8 @@ export interface CredvaultConnectEventMap {
   failed: CredvaultConnectEvent;
   /** The person is done, and the session has ended. */
   closed: CredvaultConnectEvent;
+  /** The session's time is over: make another session for a person who wants to continue. */
+  expired: CredvaultConnectEvent;
 }
 
 export interface CredvaultConnectElement extends HTMLElement {

@@ -33,7 +33,7 @@ pub(super) struct DevArgs {
     /// The address for operators: `/livez`, `/readyz`, `/metrics` and gRPC health checks.
     #[arg(long, default_value = "127.0.0.1:7481")]
     admin_address: SocketAddr,
-    /// Where to serve browsers that connect accounts.
+    /// Where to serve browsers that connect accounts. They come to `localhost`, unless `credvault.toml` has a `public.url`.
     #[arg(long, default_value = "127.0.0.1:7480")]
     public_address: SocketAddr,
     /// Origins of pages that may open a window to connect an account, unless `credvault.toml` names some. Repeatable.
@@ -55,7 +55,8 @@ pub(super) fn run(arguments: &DevArgs, output: &mut Output) -> Result<(), Failur
         let stop = terminated_or_hung_up()?;
         let mut settings = folder.settings(std::env::vars_os(), arguments.address, arguments.admin_address);
         settings.public.address = chosen(arguments.public_address)?;
-        settings.public.url = Some(format!("http://localhost:{}", settings.public.address.port()));
+        let port = settings.public.address.port();
+        settings.public.url.get_or_insert_with(|| format!("http://localhost:{port}"));
         if settings.public.origins.is_empty() {
             settings.public.origins.clone_from(&arguments.origins);
         }

@@ -146,7 +146,7 @@
     source?.close();
     const { list } = known();
     if (data.outcome === "returned") complete(data.result);
-    else if (data.outcome === "connected") location.assign(data.page.includes(`${list}?`) ? data.page : list);
+    else if (data.outcome === "connected") location.assign(data.page?.startsWith(`${location.origin}${list}?`) ? data.page : list);
     else location.assign(`${list}#type=credvault.authorization&outcome=${data.outcome}`);
   });
 
@@ -161,7 +161,7 @@
       tell({ event, connection_id: connection, provider });
       others.postMessage("changed");
       // Loading the page again must not say it once more.
-      if (event !== "closed") history.replaceState(null, "", list);
+      if (list && event !== "closed") history.replaceState(null, "", list);
     }
     const follow = document.querySelector("#follow a.primary:not([target])");
     if (follow) location.replace(follow.href);
@@ -172,5 +172,8 @@
 
   readFragment();
   dress();
+  // When the time of the session is over, the list says so, also to the page of the application.
+  const { seconds, list, event } = known();
+  if (seconds && event !== "closed") setTimeout(() => location.replace(list), seconds * 1000);
   if (framed) new ResizeObserver(() => tell({ event: "resize", height: Math.ceil(document.body.getBoundingClientRect().height) })).observe(document.body);
 }

@@ -2,11 +2,11 @@
 //
 //   <credvault-connect session="URL from CreateConnectSession"></credvault-connect>
 //
-// It dispatches the events below, each with `detail: { connectionId, provider }`. Messages count from the page in its own frame
-// only, and from the origin of the session's URL.
+// It dispatches the events below, each with `detail: { connectionId, provider }`. Messages count from the origin of the session's
+// URL only, and there from the page in its own frame, or in the window that this opens where the frame keeps no cookies.
 "use strict";
 {
-  const EVENTS = ["ready", "connected", "tested", "changed", "disconnected", "removed", "denied", "failed", "closed"];
+  const EVENTS = ["ready", "connected", "tested", "changed", "disconnected", "removed", "denied", "failed", "closed", "expired"];
 
   class CredvaultConnect extends HTMLElement {
     static observedAttributes = ["session"];
@@ -58,7 +58,8 @@
     }
 
     #received({ origin, source, data }) {
-      if (!this.#frame || origin !== this.#origin || source !== this.#frame.contentWindow) return;
+      const own = this.#frame?.contentWindow;
+      if (!own || origin !== this.#origin || (source !== own && source?.opener !== own)) return;
       if (data?.type !== "credvault.connect") return;
       if (data.event === "resize") this.#frame.style.height = `${Math.max(0, Number(data.height) || 0)}px`;
       if (!EVENTS.includes(data.event)) return;

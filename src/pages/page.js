@@ -29,7 +29,11 @@ for (const input of document.querySelectorAll("input[data-show]")) {
 
 const { origin, outcome, reason, result } = document.querySelector("main").dataset;
 const onward = document.getElementById("onward");
-if (onward && window.opener) {
+// What is for a page of the vault's own is of no use to an application's page that has opened this window: then the page was here.
+const isHeard = () => {
+  try { return origin !== location.origin || window.opener.location.origin === origin; } catch { return false; }
+};
+if (onward && window.opener && isHeard()) {
   // A connect page is the vault's own, and goes to the address that says what was done.
   const page = origin === location.origin ? onward.href.split("#")[0] : undefined;
   window.opener.postMessage({ type: "credvault.authorization", outcome, reason, result, page }, origin);
@@ -38,6 +42,6 @@ if (onward && window.opener) {
   onward.hidden = true;
   setTimeout(() => { onward.hidden = false; }, 2000);
 } else if (onward) {
-  // No page has opened this window, or the provider's page has cut it off: the same message goes along in the address.
+  // No page that waits has opened this window, or the provider's page has cut it off: the same message goes along in the address.
   location.replace(onward.href);
 }

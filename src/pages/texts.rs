@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 use serde::Deserialize;
 
-pub(crate) use connect::{ConnectTexts, DoneTexts, EndTexts, FormTexts, HealthTexts};
+pub(crate) use connect::{ConnectTexts, DoneTexts, EndTexts, FormTexts, HealthTexts, TestedTexts};
 pub(crate) use said::Said;
 
 /// The texts of one language.

@@ -50,10 +50,10 @@ pub struct Public {
 impl PublicSection {
     pub(super) fn check(&self, problems: &mut Problems) -> Public {
         for (index, origin) in self.origins.iter().enumerate() {
-            let rule = "must be an origin, such as https://app.example.com, without a path";
+            let rule = "must be one origin, such as https://app.example.com, without a path or a wildcard";
             match web_url(origin) {
                 None => problems.refuse(&format!("public.origins[{index}]"), WEB_URL),
-                Some(url) if url.origin().ascii_serialization() != *origin => {
+                Some(url) if url.origin().ascii_serialization() != *origin || !is_plain(origin) => {
                     problems.refuse(&format!("public.origins[{index}]"), rule);
                 }
                 Some(_) => {}
@@ -67,6 +67,12 @@ impl PublicSection {
             connections_per_address: problems.number("public.connections_per_address", each, 0..=1_000_000),
         }
     }
+}
+
+/// Whether an origin means itself only where a content security policy names it: there `*` is a pattern, and `;` and `,` end the
+/// name.
+fn is_plain(origin: &str) -> bool {
+    origin.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:/[]".contains(&byte))
 }
 
 /// A URL that is an origin; a slash at its end is left out.

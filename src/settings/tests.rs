@@ -252,6 +252,17 @@ fn every_setting_is_shown_with_its_value_and_its_origin() {
 }
 
 #[test]
+fn an_origin_of_pages_is_one_site_and_no_pattern() {
+    let file =
+        "[public]\norigins = ['https://app.example.com', 'https://*.example.com', 'https://a;b.example.com']";
+    let error = read("credvault.toml", file, &[], &[]).check().expect_err("two are no origins");
+    let told: Vec<_> = error.problems().iter().map(ToString::to_string).collect();
+    let about =
+        |index: usize| told.iter().any(|problem| problem.contains(&format!("public.origins[{index}]")));
+    assert_eq!([0, 1, 2].map(about), [false, true, true], "{told:?}");
+}
+
+#[test]
 fn a_database_elsewhere_without_tls_is_refused_by_its_key() {
     let file = "[store]\nurl = 'postgres://app:CANARY@db.example/vault'";
     let error = load(file, &[], &[]).expect_err("no TLS").to_string();

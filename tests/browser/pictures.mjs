@@ -39,10 +39,11 @@ const CHANGING = [
   [/\b\w{4}…\w{4}\b/g, "abcd…wxyz"],
 ].map(([pattern, instead]) => [pattern.source, instead]);
 
-/// Holds a page against its pictures in some views, such as `375-light`, and leaves it as it was. `fixed` has texts by selector.
+/// The pictures of a walk. What differs is said when all of them were taken.
 export function album(prefix) {
   const [taken, failures] = [new Set(), []];
 
+  /// Holds a page against its pictures in some views, such as `375-light`, and leaves it as it was. `fixed` has texts by selector.
   async function picture(page, name, views, fixed = {}) {
     const size = page.viewportSize();
     for (const view of views) {
@@ -89,11 +90,14 @@ async function take(page, view, fixed) {
   await page.setViewportSize({ width: Number(width), height: 800 });
   await page.emulateMedia({ colorScheme });
   await page.mouse.move(0, 0);
-  const before = await page.evaluateHandle(replace, { changing: CHANGING, fixed });
+  const texts = await page.evaluateHandle(replace, { changing: CHANGING, fixed });
   const height = await page.evaluate(() => Math.max(innerHeight, document.documentElement.scrollHeight));
   const clip = { x: 0, y: 0, width: Number(width), height: Math.min(height, LONGEST) };
-  const bytes = await page.screenshot({ fullPage: true, clip, animations: "disabled", caret: "hide", scale: "css" });
-  await before.evaluate((texts) => texts.forEach(([node, text]) => { node.data = text; }));
+  const shoot = () => page.screenshot({ fullPage: true, clip, animations: "disabled", caret: "hide", scale: "css" });
+  // What moves, such as a frame that grows with its content, has come to rest when two pictures in turn are the same.
+  let bytes = await shoot();
+  for (let before = null, tries = 0; !before?.equals(bytes) && tries < 10; tries += 1) [before, bytes] = [bytes, await shoot()];
+  await texts.evaluate((texts) => texts.forEach(([node, text]) => { node.data = text; }));
   // As it would be stored: with the same few colours.
   return PNG.sync.read(encode(PNG.sync.read(bytes)));
 }

@@ -1,12 +1,13 @@
 //! What all requests of the port are served with, and how they are read and answered.
 
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::FromRef;
 use axum::response::{IntoResponse as _, Response};
 use credvault_operations::Context;
-use credvault_operations::connect::Visits;
+use credvault_operations::connect::{Visit, Visits};
 use credvault_operations::consents::browser::{Browsers, Parameters};
 use http::{HeaderValue, StatusCode, header};
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -20,6 +21,10 @@ use crate::pages::Design;
 const MAX_BODY_BYTES: usize = 64 * 1024;
 /// How many requests may use the database at once, because all calls share it.
 const MAX_AT_ONCE: usize = 16;
+/// How many of them come from the connect pages of one person. Some wait for a provider, which may be slow or the person's own.
+const MAX_OF_PERSON: usize = 4;
+/// Over how many limits the people are spread. A few of them share one by chance.
+const LANES: u64 = 256;
 
 /// What all requests are served with.
 pub(super) struct Port {
@@ -28,6 +33,8 @@ pub(super) struct Port {
     pub(super) site: Site,
     pub(super) design: Arc<Design>,
     turns: Semaphore,
+    lanes: Vec<Semaphore>,
+    hasher: RandomState,
 }
 
 impl FromRef<Arc<Port>> for Site {
@@ -45,6 +52,8 @@ impl Port {
             site: Site::new(Arc::clone(&design), url),
             design,
             turns: Semaphore::new(MAX_AT_ONCE),
+            lanes: (0..LANES).map(|_| Semaphore::new(MAX_OF_PERSON)).collect(),
+            hasher: RandomState::new(),
         }
     }
 
@@ -59,6 +68,13 @@ impl Port {
     /// Waits for a turn, as long as the head of a request may take. Never closed.
     pub(super) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
         tokio::time::timeout(HEAD_TIMEOUT, self.turns.acquire()).await.ok()?.ok()
+    }
+
+    /// Waits for a turn of the person whose connect page it is, and then for one of all. `None` if either takes too long.
+    pub(super) async fn turn_of(&self, visit: &Visit) -> Option<[SemaphorePermit<'_>; 2]> {
+        let lane = usize::try_from(self.hasher.hash_one(visit.person()) % LANES).ok()?;
+        let own = tokio::time::timeout(HEAD_TIMEOUT, self.lanes.get(lane)?.acquire()).await.ok()?.ok()?;
+        Some([own, self.turn().await?])
     }
 
     pub(super) fn show(&self, page: &Page, visitor: &Visitor) -> Response {

@@ -29,8 +29,14 @@ pub(super) fn value(headers: &HeaderMap, secure: bool) -> Option<String> {
     let name = name(secure);
     let all = headers.get_all(header::COOKIE).into_iter().filter_map(|value| value.to_str().ok());
     let mut pairs = all.flat_map(|cookies| cookies.split("; ")).filter_map(|pair| pair.split_once('='));
-    let (_, value) = pairs.find(|(found, value)| *found == name && value.len() <= MAX_VALUE_CHARS)?;
+    let (_, value) = pairs.find(|(found, value)| *found == name && is_ours(value))?;
     Some(value.to_owned())
+}
+
+/// Whether a value has the form of those that the vault gives out: it becomes a part of a header again.
+fn is_ours(value: &str) -> bool {
+    value.len() <= MAX_VALUE_CHARS
+        && value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
 }
 
 /// The header that gives a browser its cookie.
@@ -80,8 +86,10 @@ mod tests {
         let sent = headers(&[("cookie", "credvault=other; __Host-credvault-connect=mine; x=y")]);
         assert_eq!(value(&sent, true).as_deref(), Some("mine"));
         assert_eq!(value(&sent, false), None);
-        let long = format!("credvault-connect={}", "a".repeat(129));
-        assert_eq!(value(&headers(&[("cookie", long.as_str())]), false), None);
+        for wrong in ["a".repeat(129), "a;Domain=example.com".to_owned(), "a b".to_owned()] {
+            let sent = format!("credvault-connect={wrong}");
+            assert_eq!(value(&headers(&[("cookie", sent.as_str())]), false), None, "{wrong}");
+        }
     }
 
     #[test]

@@ -30,6 +30,7 @@ pub(crate) struct ConnectTexts {
     pub(crate) window: Said,
     pub(crate) left: Said,
     pub(crate) health: HealthTexts,
+    pub(crate) tested: TestedTexts,
     pub(crate) deeds: DeedTexts,
     pub(crate) done: DoneTexts,
     pub(crate) add: AddTexts,
@@ -50,6 +51,19 @@ pub(crate) struct HealthTexts {
     pub(crate) error: String,
     pub(crate) uncertain: String,
     pub(crate) incident: String,
+}
+
+/// How long ago a test of a connection succeeded.
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TestedTexts {
+    pub(crate) now: String,
+    pub(crate) minute: String,
+    pub(crate) minutes: String,
+    pub(crate) hour: String,
+    pub(crate) hours: String,
+    pub(crate) day: String,
+    pub(crate) days: String,
 }
 
 /// What can be done with a connection.

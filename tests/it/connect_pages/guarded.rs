@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use credvault_proto::v1;
 
+use super::pages::about;
 use super::window::{APP, OWN, Window, embedders};
-use super::{acting, request};
+use super::{acting, request, session, token};
 use crate::harness::provider::STRICT;
-use crate::harness::{VaultBuilder, generic, owned_by};
+use crate::harness::{VaultBuilder, eventually, generic, owned_by};
 use crate::on_both;
 
 on_both![
@@ -15,6 +16,7 @@ on_both![
     a_page_is_of_one_browser_and_one_user,
     only_the_registered_origin_embeds_a_page_and_its_refusals,
     a_page_does_not_do_what_its_session_does_not_permit,
+    a_person_with_a_slow_provider_keeps_no_other_waiting,
 ];
 
 /// Headers that a browser sends with a form.
@@ -77,6 +79,7 @@ async fn a_page_is_of_one_browser_and_one_user(builder: VaultBuilder) {
         let foreign = stranger.go(&list).await;
         assert_eq!((foreign.status, foreign.reason().as_str()), (403, "STATE_FOREIGN"));
         assert!(!foreign.body.contains("name=\"token\""), "{}", foreign.body);
+        assert!(!foreign.body.contains("data-event"), "{}", foreign.body);
     }
     // Another user's connection is answered as one that does not exist, by every page.
     let unknown = "0193a5b2-7c40-7cc1-9d3e-1f2a3b4c5d6e";
@@ -93,10 +96,16 @@ async fn a_page_is_of_one_browser_and_one_user(builder: VaultBuilder) {
         }
     }
     assert_eq!(vault.count("connections WHERE delete_time IS NULL").await, 1);
-    // Its time.
+    // Its time. The application's page, and no other, learns that it is over, also of a page that was not opened before.
+    let unopened = format!("/connect/open/{}", token(&session(&app, request()).await));
+    assert!(window.look("").await.body.contains("data-seconds=\"1801\""), "the page knows when");
     vault.clock.advance(Duration::from_secs(1800));
-    let late = window.look("").await;
-    assert_eq!((late.status, late.title().as_str()), (400, "The time of this page is over"));
+    for late in [window.look("").await, window.go(&unopened).await] {
+        assert_eq!((late.status, late.title().as_str()), (400, "The time of this page is over"));
+        assert_eq!((late.data("event").as_str(), late.data("host").as_str()), ("expired", APP));
+        assert_eq!(embedders(&late), (APP.to_owned(), false));
+        assert!(!late.body.contains("data-token"), "{}", late.body);
+    }
     assert_eq!(window.post("/leave", &[]).await.status, 400);
     for none in ["/connect/s/x", "/connect/s/0193a5b2-7c40-7cc1-9d3e-1f2a3b4c5d6e"] {
         assert_eq!(window.go(none).await.status, 404);
@@ -152,4 +161,35 @@ async fn a_page_does_not_do_what_its_session_does_not_permit(builder: VaultBuild
         assert!(page.body.contains("Back to your connections"), "{}", page.body);
     }
     assert_eq!(connected.vault.count("connections WHERE delete_time IS NULL").await, 1);
+}
+
+async fn a_person_with_a_slow_provider_keeps_no_other_waiting(builder: VaultBuilder) {
+    let connected = builder.start_with_provider(STRICT).await;
+    let (mut window, _) = Window::opened(&connected, "u1", request()).await;
+    let (mut one, _) = Window::opened(&connected, "u2", request()).await;
+    let (mut other, _) = Window::opened(&connected, "u3", request()).await;
+    let id =
+        about(&window.post("/add/simulator", &[("mode", "api_key"), ("f-key", "sim_key_shop-1")]).await.body);
+    connected.provider.behave(|behaviour| behaviour.hold = true);
+    // More than the port has turns.
+    let tests: Vec<_> = (0..24)
+        .map(|_| {
+            let (mut window, path) = (window.clone(), format!("/c/{id}/test"));
+            tokio::spawn(async move { window.post(&path, &[]).await.status })
+        })
+        .collect();
+    eventually("the provider is asked", || async { connected.provider.counts().tests > 1 }).await;
+    for _ in 0..5 {
+        // Two people share a limit by chance once in a while, three hardly ever.
+        let list = tokio::select! {
+            list = one.look("") => list,
+            list = other.look("") => list,
+        };
+        assert_eq!((list.status, list.title().as_str()), (200, "Your connections"));
+    }
+    assert!(tests.iter().all(|test| !test.is_finished()), "they still wait");
+    connected.provider.behave(|behaviour| behaviour.hold = false);
+    for test in tests {
+        test.await.unwrap();
+    }
 }

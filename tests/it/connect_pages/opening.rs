@@ -15,6 +15,7 @@ use crate::on_both;
 on_both![
     the_url_opens_in_one_browser,
     a_browser_without_cookies_uses_nothing_up,
+    a_browser_keeps_its_cookie_as_long_as_its_newest_page,
     a_session_of_another_browser_is_none,
     a_request_is_held_against_every_rule,
     a_killed_vault_loses_no_page_and_gives_none_away,
@@ -90,6 +91,24 @@ async fn a_browser_without_cookies_uses_nothing_up(builder: VaultBuilder) {
     assert_eq!(connected.vault.count("connect_sessions WHERE open_time IS NULL").await, 1);
     let mut other = Browser::of(&connected);
     assert!(location(&open(&mut other, &path).await).starts_with("/connect/s/"));
+}
+
+async fn a_browser_keeps_its_cookie_as_long_as_its_newest_page(builder: VaultBuilder) {
+    let connected = builder.start_with_provider(STRICT).await;
+    let app = acting(&connected.vault, "u1").await;
+    let mut browser = Browser::of(&connected);
+    let path = |made: &v1::CreateConnectSessionResponse| format!("/connect/open/{}", token(made));
+    open(&mut browser, &path(&session(&app, request()).await)).await;
+    let cookie = browser.cookie.clone().unwrap();
+    // Half an hour later the cookie has half of its life left, and a new page needs all of it.
+    let second = browser.open(&path(&session(&app, request()).await)).await;
+    assert!(location(&second).starts_with("/connect/s/"));
+    let anew = second.headers["set-cookie"].to_str().unwrap();
+    assert!(anew.starts_with(&format!("{cookie}; ")) && anew.contains("; Max-Age=3600"), "{anew}");
+    // What is no value of the vault's does not come back in a header.
+    browser.cookie = Some("credvault-connect=x;Domain=example.com".to_owned());
+    let other = browser.open(&path(&session(&app, request()).await)).await;
+    assert!(!other.headers["set-cookie"].to_str().unwrap().contains("example.com"), "{:?}", other.headers);
 }
 
 async fn a_session_of_another_browser_is_none(builder: VaultBuilder) {

@@ -1,5 +1,7 @@
 //! The flows of the page with keys that a person fills in: add, test, name, choose, replace, disconnect, remove, leave.
 
+use std::time::Duration;
+
 use credvault_proto::v1;
 
 use super::window::{APP, Window};
@@ -120,6 +122,10 @@ async fn a_customer_tests_names_and_chooses_connections(builder: VaultBuilder) {
         list.body
     );
     assert!(list.body.contains("two · shop-two"), "{}", list.body);
+    assert_eq!(list.body.matches("Tested just now, and it worked").count(), 1, "{}", list.body);
+    connected.vault.clock.advance(Duration::from_secs(200));
+    let later = window.look("").await;
+    assert!(later.body.contains("Tested 3 minutes ago, and it worked"), "{}", later.body);
     // A test without a form of the page is none.
     assert_eq!(window.look(&format!("/c/{}/test", ids[1])).await.status, 405);
     let asked = window.look(&format!("/c/{}/name", ids[1])).await;

@@ -34,6 +34,11 @@ async fn a_page_speaks_the_language_of_its_session_unless_the_person_chooses() {
         "{}",
         form.body
     );
+    assert!(
+        form.body.contains("<span lang=\"en\">Key</span>"),
+        "readers of screens say it in English: {}",
+        form.body
+    );
     let page = window.post("/add/simulator", &[("mode", "oauth2_code"), ("account_name", "main")]).await;
     assert!(page.body.contains("&amp;lang=de\""), "the consent is in it, too: {}", page.body);
     assert_eq!(window.look("?lang=en").await.title(), "Your connections");
@@ -51,6 +56,7 @@ async fn what_the_person_cannot_mend_is_not_said_of_the_form() {
     let page = window.post("/add/simulator", &[("mode", "oauth2_code"), ("account_name", "main")]).await;
     assert_eq!((page.status, page.reason().as_str()), (400, "FIELDS_INVALID"), "{}", page.body);
     assert!(!page.body.contains("marked") && !page.body.contains("<form"), "{}", page.body);
+    assert!(page.body.contains("<dd lang=\"en\">"), "the operators read why: {}", page.body);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -17,6 +17,7 @@ pub const OWN: &str = "http://localhost:7480";
 pub const APP: &str = "https://app.example.com";
 
 /// A window with the cookies of its browser.
+#[derive(Clone)]
 pub struct Window {
     http: reqwest::Client,
     url: String,

@@ -1,9 +1,10 @@
 //! The connections that a page shows: the user's own and those that all users of the tenant share.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use credvault_domain::{
-    Action, ConnectAction, ConnectionId, ConnectionState, HealthState, Owner, ProviderId, Timestamp,
+    Action, ConnectAction, ConnectionId, ConnectionState, HealthState, Owner, ProviderId,
 };
 use credvault_store::{ConnectionFilter, Listed};
 
@@ -55,8 +56,8 @@ pub struct ListedConnection {
     pub by_consent: bool,
     /// Whether reconnecting can mean that the person fills in a form.
     pub by_values: bool,
-    /// When the provider last accepted its credential in a test.
-    pub last_verified: Option<Timestamp>,
+    /// How long ago the provider last accepted its credential in a test; `None` if it never did, or there is none any more.
+    pub since_test: Option<Duration>,
     /// What the person may do with it.
     pub actions: Vec<ConnectAction>,
 }
@@ -98,6 +99,8 @@ fn shown(context: &Context, described: Described, rights: &mut Rights<'_>) -> Li
     let mode = context.mode(&connection.provider, &connection.auth_mode).ok();
     let actions = rights.of(&connection, mode);
     let error = health.last_error.map(|(_, words)| words.customer);
+    let verified = connection.last_verified_time.filter(|_| connection.current_version > 0);
+    let since_test = verified.map(|time| time.until(context.now()));
     ListedConnection {
         id: connection.id,
         provider_name: provider_name(context, &connection.provider),
@@ -114,7 +117,7 @@ fn shown(context: &Context, described: Described, rights: &mut Rights<'_>) -> Li
         reason: connection.error.map(|error| error.reason),
         by_consent: mode.is_some_and(|mode| mode.asks_consent()),
         by_values: mode.is_some_and(|mode| mode.takes_values()),
-        last_verified: connection.last_verified_time,
+        since_test,
         actions,
         provider: connection.provider,
     }

@@ -3,11 +3,12 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use credvault_crypto::{MacKey, same_secret};
-use credvault_domain::{Action, ConnectSessionId, ConnectTerms, Timestamp};
+use credvault_domain::{Action, ConnectSessionId, ConnectTerms, TenantId, UserId};
 use credvault_identity::Facts;
 use credvault_store::{ConnectSession, ConnectSessionError, Error as StoreError, Recorded};
 use futures::future::BoxFuture;
@@ -179,9 +180,14 @@ impl Visit {
         &self.session.terms
     }
 
-    /// Until when the page works.
-    pub fn expire_time(&self) -> Timestamp {
-        self.session.expire_time
+    /// How long the page works from now on.
+    pub fn time_left(&self) -> Duration {
+        self.context.now().until(self.session.expire_time)
+    }
+
+    /// Whose page it is.
+    pub fn person(&self) -> (&TenantId, Option<&UserId>) {
+        (&self.session.tenant, self.session.maker.user.as_ref())
     }
 
     /// What each form of the page sends along, so that no other site can forge its requests.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::{Path, RawQuery, State};
 use axum::response::Response;
+use credvault_domain::ConnectSessionId;
 use credvault_operations::Refusal;
 use credvault_operations::connect::{Begun, ConsentWay, session_of};
 use credvault_operations::consents::browser::{Parameters, ReturnPage, Returned};
@@ -18,10 +19,10 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use super::desk::{Answer, Guest, change, look};
 use super::notice::{self, Done, Notice};
-use crate::http::public::consent;
 use crate::http::public::page::Page;
 use crate::http::public::port::{Port, parameters};
 use crate::http::public::site::Visitor;
+use crate::http::public::{consent, refused};
 use crate::pages::parts::{Tone, Weight, link, link_to_window};
 use crate::pages::texts::{Said, fill};
 
@@ -70,8 +71,11 @@ pub(super) async fn window(
     visitor: Visitor,
 ) -> Response {
     let known = match session.parse() {
-        Ok(id) => port.visits.is_open_in(id, &visitor.guest).await,
-        Err(_) => false,
+        Ok(id) => is_known(&port, id, &visitor).await,
+        Err(_) => Some(false),
+    };
+    let Some(known) = known else {
+        return port.show(&refused::busy(&visitor.language.texts.refused), &visitor);
     };
     if !known {
         let said = &visitor.language.texts.connect.cut;
@@ -88,6 +92,12 @@ pub(super) async fn window(
     .await
 }
 
+/// Whether this browser has opened the session; `None` if there is no turn to find out.
+async fn is_known(port: &Port, id: ConnectSessionId, visitor: &Visitor) -> Option<bool> {
+    let _turn = port.turn().await?;
+    Some(port.visits.is_open_in(id, &visitor.guest).await)
+}
+
 /// Continues a consent that has come back, if a connect page began it.
 ///
 /// # Errors
@@ -101,7 +111,7 @@ pub(in crate::http::public) async fn come_back(
     let Some((id, way)) = session_of(&page.url, port.site.origin()) else {
         return Err(Box::new(Returned::ToPage { provider, page, result }));
     };
-    if way == ConsentWay::Window && !port.visits.is_open_in(id, &visitor.guest).await {
+    if way == ConsentWay::Window && is_known(port, id, visitor).await != Some(true) {
         let texts = &visitor.language.texts.consent;
         let page = consent::returned(Returned::ToPage { provider, page, result }, texts);
         return Ok(port.show(&page, visitor));

@@ -9,7 +9,7 @@ use credvault_domain::ConnectionId;
 use credvault_operations::Refusal;
 use credvault_operations::connect::{Changes, Visit, page_path};
 use credvault_operations::consents::browser::Parameters;
-use credvault_store::Error as StoreError;
+use credvault_store::{ConnectSessionError, Error as StoreError};
 use http::StatusCode;
 use maud::{Markup, html};
 use secrecy::ExposeSecret as _;
@@ -71,16 +71,19 @@ where
 {
     let (own, asking) = (Arc::clone(&port), visitor.clone());
     let served = port.whole(async move {
-        let Some(_turn) = own.turn().await else {
-            let busy = Answer::page(refused::busy(&asking.language.texts.refused));
-            return Served { answer: busy, visitor: asking, embedder: None };
-        };
-        let entered = own.visits.enter(&id, &asking.guest).await;
-        match entered {
-            Ok(visit) => answered(&own, asking, visit, work).await,
+        let Some(turn) = own.turn().await else { return busy(asking, None) };
+        match own.visits.enter(&id, &asking.guest).await {
+            Ok(visit) => {
+                drop(turn);
+                match own.turn_of(&visit).await {
+                    Some(_turns) => answered(&own, asking, visit, work).await,
+                    None => busy(asking, visit.terms().origin.clone()),
+                }
+            }
             Err(refusal) => {
-                let page = refused::page_of_refusal(&refusal, &asking.language.texts.refused);
                 let embedder = own.visits.embedder(&id).await;
+                let place = id.parse().map(page_path).ok();
+                let page = not_let_in(&own, &asking, &refusal, (embedder.as_deref(), place.as_deref()));
                 Served { answer: Answer::page(page), visitor: asking, embedder }
             }
         }
@@ -107,7 +110,10 @@ where
 {
     let Some(mut fields) = form(body).await else {
         let answer = Answer::page(refused::unreadable(&visitor.language.texts.refused));
-        let embedder = port.visits.embedder(&id).await;
+        let embedder = match port.turn().await {
+            Some(_turn) => port.visits.embedder(&id).await,
+            None => None,
+        };
         return respond(&port, &Served { answer, visitor, embedder });
     };
     let token = fields.remove("token").filter(|_| visitor.request.own).unwrap_or_default();
@@ -116,6 +122,28 @@ where
         work(guest, changes, fields).await
     })
     .await
+}
+
+fn busy(visitor: Visitor, embedder: Option<String>) -> Served {
+    let answer = Answer::page(refused::busy(&visitor.language.texts.refused));
+    Served { answer, visitor, embedder }
+}
+
+/// The page of a session that does not let a browser in. If only its time is over, the application's page at `host` learns of
+/// that. `place` is the session's list.
+pub(super) fn not_let_in(
+    port: &Port,
+    visitor: &Visitor,
+    refusal: &Refusal,
+    (host, place): (Option<&str>, Option<&str>),
+) -> Page {
+    let texts = &visitor.language.texts;
+    let page = refused::page_of_refusal(refusal, &texts.refused);
+    if !matches!(refusal, Refusal::Store(StoreError::ConnectSession(ConnectSessionError::Expired))) {
+        return page;
+    }
+    let event = Some(Event { name: "expired", connection: "", provider: "" });
+    page.showing(Script { design: &port.design, texts: &texts.connect, place, host, own: None }.markup(event))
 }
 
 async fn answered<F, W>(port: &Port, visitor: Visitor, visit: Visit, work: F) -> Served
@@ -190,12 +218,35 @@ impl Guest {
     }
 
     fn script(&self, event: Option<Event<'_>>) -> Markup {
-        let texts = self.texts();
+        let (place, host) = (self.path(""), self.visit.terms().origin.as_deref());
+        let (design, texts) = (&*self.design, self.texts());
+        Script { design, texts, place: Some(&place), host, own: Some(&self.visit) }.markup(event)
+    }
+}
+
+/// What the script of connect pages needs to know.
+struct Script<'a> {
+    design: &'a Design,
+    texts: &'a ConnectTexts,
+    /// The path of the session's list.
+    place: Option<&'a str>,
+    /// The origin of the application's page.
+    host: Option<&'a str>,
+    /// The request, if it was let in.
+    own: Option<&'a Visit>,
+}
+
+impl Script<'_> {
+    fn markup(&self, event: Option<Event<'_>>) -> Markup {
+        let Self { design, texts, place, host, own } = self;
+        let token = own.map(|visit| visit.form_token().expose_secret());
+        // Not before its end: the page is loaded then, and must find that the time is over.
+        let seconds = own.map(|visit| visit.time_left().as_secs() + 1);
         html! {
-            div id="connect" hidden data-list=(self.path("")) data-token=(self.visit.form_token().expose_secret()) data-host=[self.visit.terms().origin.as_deref()]
+            div id="connect" hidden data-list=[*place] data-token=[token] data-host=[*host] data-seconds=[seconds]
                 data-event=[event.map(|event| event.name)] data-connection=[event.map(|event| event.connection)]
                 data-provider=[event.map(|event| event.provider)] data-declined=(texts.declined) data-failed=(texts.failed) {}
-            script src=(self.design.connect_script()) defer {}
+            script src=(design.connect_script()) defer {}
         }
     }
 }

@@ -15,6 +15,9 @@ pub(super) fn page(refusal: &Refusal, texts: &Texts, below: Markup) -> Page {
     let connect = &texts.connect;
     let known = if matches!(refusal, Refusal::Session(_)) {
         Some((StatusCode::FORBIDDEN, "session_limit", &connect.limited))
+    } else if matches!(refusal, Refusal::Identity(_) | Refusal::Source(_)) {
+        // Not only accounts are connected here, so it is said of all that a page does.
+        Some((StatusCode::FORBIDDEN, "not_permitted", &connect.limited))
     } else if matches!(refusal, Refusal::Store(StoreError::ConnectionNotFound)) {
         Some((StatusCode::NOT_FOUND, "no_connection", &connect.gone))
     } else if matches!(refusal, Refusal::Invalid(_)) {
@@ -30,6 +33,9 @@ pub(super) fn page(refusal: &Refusal, texts: &Texts, below: Markup) -> Page {
         }
         None => refused::page_of_refusal(refusal, &texts.refused),
     };
+    // Such as an app whose consents come back to a back end, which only the operators can mend.
+    let page =
+        if matches!(refusal, Refusal::Invalid(_)) { page.explained(refusal.to_string()) } else { page };
     page.asking(below)
 }
 

@@ -13,7 +13,7 @@ use secrecy::SecretString;
 use super::desk::Guest;
 use super::wrong::{PREFIX, Wrong};
 use crate::http::public::page::Page;
-use crate::pages::parts::{Tone, notice};
+use crate::pages::parts::{Entry, Field, Tone, notice};
 use crate::pages::texts::{FormTexts, Said, fill};
 
 /// How a connection gets its credential.
@@ -156,17 +156,15 @@ fn body(guest: &Guest, form: &Form, what: For, filled: &Filled, wrong: &Wrong, a
 }
 
 fn name(filled: &Filled, wrong: &Wrong, texts: &FormTexts) -> Markup {
-    let described =
-        if wrong.name.is_some() { "account_name-hint account_name-error" } else { "account_name-hint" };
-    html! {
-        div class="field" {
-            label for="account_name" { (texts.name) }
-            p class="hint" id="account_name-hint" { (texts.name_hint) }
-            input type="text" id="account_name" name="account_name" value=(filled.name) maxlength="128" autocomplete="off"
-                aria-describedby=(described) aria-invalid=[wrong.name.as_ref().map(|_| "true")];
-            @if let Some(text) = &wrong.name { p class="error" id="account_name-error" { (text) } }
-        }
-    }
+    let field = Field {
+        name: "account_name",
+        label: &texts.name,
+        hint: &texts.name_hint,
+        error: wrong.name.as_deref().unwrap_or_default(),
+        required: false,
+        entry: Entry::Text(&filled.name),
+    };
+    field.markup()
 }
 
 fn shared(guest: &Guest, filled: &Filled, texts: &FormTexts) -> Markup {
@@ -217,8 +215,9 @@ fn input(field: &FormField, filled: &Filled, wrong: &Wrong, texts: &FormTexts) -
     };
     html! {
         div class="field" {
-            label for=(id) { (field.title) @if !field.required { " " span class="note" { (texts.optional_mark) } } }
-            @if let Some(help) = &field.help { p class="hint" id=(hint_id) { (help) } }
+            // The catalog's own words are English, whatever the page's language is.
+            label for=(id) { span lang="en" { (field.title) } @if !field.required { " " span class="note" { (texts.optional_mark) } } }
+            @if let Some(help) = &field.help { p class="hint" id=(hint_id) lang="en" { (help) } }
             (control(&shown, texts))
             p class="error" id=(error_id) hidden[error.is_none()] { @if let Some(text) = error { (text) } }
         }

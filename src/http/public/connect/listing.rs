@@ -1,6 +1,7 @@
 //! The list of a person's connections and of those that are shared: how each is, and what can be done with it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{Path, RawQuery, State};
 use axum::response::Response;
@@ -15,7 +16,7 @@ use crate::http::public::page::Page;
 use crate::http::public::port::{Port, parameters};
 use crate::http::public::site::Visitor;
 use crate::pages::parts::{Tone, Weight, badge, link, notice};
-use crate::pages::texts::{HealthTexts, Said};
+use crate::pages::texts::{HealthTexts, Said, TestedTexts, fill};
 
 /// The list, from a place in it on.
 pub(super) async fn list(
@@ -78,6 +79,7 @@ fn row(guest: &Guest, one: &ListedConnection) -> Markup {
                 @if one.shared { h3 { (one.provider_name) } } @else { h2 { (one.provider_name) } }
                 @let note = note(one);
                 @if !note.is_empty() { p class="note" { (note) } }
+                @if let Some(ago) = one.since_test { p class="note" { (tested(ago, &texts.tested)) } }
             }
             div class="state" {
                 (badge(tone, word))
@@ -108,6 +110,21 @@ fn state(health: HealthState, texts: &HealthTexts) -> (Tone, &str) {
         HealthState::Uncertain => (Tone::Warning, &texts.uncertain),
         HealthState::ProviderIncident => (Tone::Warning, &texts.incident),
     }
+}
+
+/// How long ago the provider last accepted the credential.
+fn tested(ago: Duration, texts: &TestedTexts) -> String {
+    let minutes = ago.as_secs() / 60;
+    let (text, number) = match (minutes, minutes / 60, minutes / (24 * 60)) {
+        (0, ..) => (&texts.now, 0),
+        (1, ..) => (&texts.minute, 1),
+        (_, 0, _) => (&texts.minutes, minutes),
+        (_, 1, _) => (&texts.hour, 1),
+        (_, hours, 0) => (&texts.hours, hours),
+        (_, _, 1) => (&texts.day, 1),
+        (_, _, days) => (&texts.days, days),
+    };
+    fill(text, &[("number", &number.to_string())])
 }
 
 /// What can be done with a connection: what it needs now, and the rest behind a button.
@@ -159,4 +176,30 @@ fn deed(guest: &Guest, one: &ListedConnection, action: ConnectAction, class: &st
 /// A label that readers of screens can tell from those of the other connections.
 fn named(label: &str, one: &ListedConnection) -> Markup {
     html! { (label) span class="apart" { " " (one.provider_name) " " (note(one)) } }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_since_a_test_is_said_in_its_largest_unit() {
+        const TEXTS: &str = "now = 'now'\nminute = 'a minute'\nminutes = '{number} minutes'\nhour = 'an hour'\n\
+                             hours = '{number} hours'\nday = 'a day'\ndays = '{number} days'";
+        let texts: TestedTexts = toml::from_str(TEXTS).expect("all texts");
+        for (seconds, said) in [
+            (0, "now"),
+            (59, "now"),
+            (60, "a minute"),
+            (120, "2 minutes"),
+            (3_599, "59 minutes"),
+            (3_600, "an hour"),
+            (7_200, "2 hours"),
+            (86_399, "23 hours"),
+            (86_400, "a day"),
+            (172_800, "2 days"),
+        ] {
+            assert_eq!(tested(Duration::from_secs(seconds), &texts), said, "{seconds}");
+        }
+    }
 }

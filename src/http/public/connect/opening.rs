@@ -8,6 +8,7 @@ use credvault_operations::Refusal;
 use credvault_operations::connect::{open_path, page_path};
 use http::StatusCode;
 
+use super::desk::not_let_in;
 use crate::http::public::page::Page;
 use crate::http::public::port::{Port, see_other};
 use crate::http::public::refused;
@@ -57,8 +58,19 @@ async fn opened(port: Arc<Port>, token: String, visitor: Visitor) -> Response {
     });
     let texts = &visitor.language.texts.refused;
     let page = match opened.await {
-        Some(Some(Ok(id))) => return see_other(&page_path(id)),
-        Some(Some(Err(refusal))) => refused::page_of_refusal(&refusal, texts),
+        Some(Some(Ok(id))) => {
+            let mut response = see_other(&page_path(id));
+            // Anew, for a browser may have it since an earlier session: it has to last as long as this one.
+            if let Some(value) = &visitor.guest.id {
+                port.site.welcome(value, visitor.request, &mut response);
+            }
+            return response;
+        }
+        Some(Some(Err(refusal))) => {
+            let embedder = embedder(&port, &token).await;
+            let page = not_let_in(&port, &visitor, &refusal, (embedder.as_deref(), None));
+            return embeddable(&port, embedder.as_deref(), &page, &visitor);
+        }
         Some(None) => refused::busy(texts),
         None => refused::broken(texts),
     };
@@ -78,8 +90,18 @@ fn with_cookie(port: &Port, token: &str, visitor: &Visitor) -> Response {
 
 /// A page that the application's page may embed, as it would have the one that does not open.
 async fn not_opened(port: &Port, token: &str, page: &Page, visitor: &Visitor) -> Response {
-    let embedder = port.visits.embedder_at(token).await;
+    let embedder = embedder(port, token).await;
+    embeddable(port, embedder.as_deref(), page, visitor)
+}
+
+/// The origin that may embed the page of a token.
+async fn embedder(port: &Port, token: &str) -> Option<String> {
+    let _turn = port.turn().await?;
+    port.visits.embedder_at(token).await
+}
+
+fn embeddable(port: &Port, embedder: Option<&str>, page: &Page, visitor: &Visitor) -> Response {
     let mut response = port.show(page, visitor);
-    port.site.embeddable(embedder.as_deref(), &mut response);
+    port.site.embeddable(embedder, &mut response);
     response
 }
