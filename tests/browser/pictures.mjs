@@ -20,9 +20,9 @@ const KEEP = process.argv.includes("--keep");
 
 /// A picture ends here: what a longer page has below is more of the same.
 const LONGEST = 1200;
-/// How far two colours may be apart, from 0 to 1 (black and white): less than the page's ground and a field's, which are 0.05 apart.
-const COLOUR = 0.03;
-/// In no square of this side may more than this share of the pixels differ: 82 pixels. One other letter passes, a word of
+/// How far two colours may be apart, from 0 to 1 (black and white): less than a page's white and the grey of a panel, which are 0.03 apart.
+const COLOUR = 0.02;
+/// In no square of this side may more than this share of the pixels differ: 81 pixels. One other letter passes, a word of
 /// four does not. The share is one of a square, so that a long page hides no more than a short one. Edges that are drawn more or
 /// less softly, as another release of the browser does, do not count.
 const SQUARE = 64;

@@ -43,6 +43,7 @@ test("a long page hides a block no better than a short one", () => {
 
 test("another shade of the ground is found", () => {
   assert.ok(difference(page({ ground: [13, 17, 23] }), page({ ground: [22, 27, 34] })));
+  assert.ok(difference(page(), page({ ground: [244, 246, 248] })));
 });
 
 test("a block as small as a dot is none", () => {
