@@ -1,20 +1,23 @@
 // A walk through the operators' console in a real browser: `credvault dev` serves a vault, `credvault console` the pages, and
 // Chromium clicks, or presses keys only. Every page is looked at narrow and wide, light and dark, and by axe.
 //
-//   node tests/browser/console.mjs PROGRAM CHROMIUM     (NODE_PATH names the folder that has playwright-core and axe-core)
+//   node tests/browser/console.mjs PROGRAM CHROMIUM [--keep]     (NODE_PATH names the folder of the packages; scripts/browser sets it)
 
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { createServer } from "node:http";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { promisify } from "node:util";
+import { launch } from "./browser.mjs";
+import { album } from "./pictures.mjs";
 
 const [program, executablePath] = process.argv.slice(2);
 const require = createRequire(join(process.env.NODE_PATH, "console.js"));
-const { chromium } = require("playwright-core");
 const axe = await readFile(require.resolve("axe-core/axe.min.js"), "utf8");
+const run = promisify(execFile);
 const folder = await mkdtemp(join(tmpdir(), "credvault-console-"));
 const ends = [() => rm(folder, { recursive: true })];
 
@@ -31,23 +34,27 @@ async function start(args, pattern) {
       if (found) resolve(found);
     };
     child.stdout.on("data", look);
-    child.stderr.on("data", (text) => (printed += text));
+    child.stderr.on("data", look);
     ended.then((code) => reject(new Error(`${args[0]} ended with ${code}: ${printed}`)));
   });
   return { child, match, ended };
 }
 
 const ports = ["--address", "127.0.0.1:0", "--admin-address", "127.0.0.1:0", "--public-address", "127.0.0.1:0"];
-const vault = await start(["dev", ...ports], /Serving on localhost:(\d+)[^]*FetchCredential\n/);
+const simulator = ["--simulator", "--simulator-address", "127.0.0.1:0"];
+const vault = await start(["dev", ...ports, ...simulator], /Serving on localhost:(\d+)[^]*FetchCredential\n/);
 ends.push(async () => (vault.child.kill("SIGINT"), assert.equal(await vault.ended, 0)));
+const address = `https://localhost:${vault.match[1]}`;
+const provider = vault.match[0].match(/its provider: (\S+)\)/)[1];
 const console_ = await start(
-  ["console", "--no-browser", "--address", `https://localhost:${vault.match[1]}`],
+  ["console", "--no-browser", "--address", address],
   /(http:\/\/127\.0\.0\.1:\d+)(\/begin\?ticket=[0-9a-f]+)\s/,
 );
 const [, origin, begin] = console_.match;
-const browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });
+const browser = await launch(executablePath);
 ends.push(() => browser.close());
 const complaints = [];
+const { picture, complete } = album("console");
 
 function listen(context) {
   context.on("console", (message) => message.type() === "error" && complaints.push(message.text()));
@@ -70,6 +77,44 @@ async function theAddressOpensOneBrowser() {
   await other.getByText("was not let in").waitFor();
   await other.context().close();
   complaints.splice(0); // Chromium calls the two refusals errors.
+}
+
+/// What a tenant does with the vault: accounts are connected, one is not, tokens are refreshed and fetched, and the provider ends a grant.
+async function aTenantHasWorked() {
+  const cli = (...args) => run(program, [...args, "--address", address], { cwd: folder });
+  for (const [account, decision] of [["berlin", "Allow"], ["paris", "Allow"], ["london", "Deny"]]) {
+    const { match, ended } = await start(["connections", "connect", "simulator", "--account", account, "--address", address], /(http:\/\/\S+)\s[^]*Waiting/);
+    const customer = await (await browser.newContext()).newPage();
+    await customer.goto(match[1]);
+    await customer.getByRole("button", { name: decision }).click();
+    if (decision === "Allow") await customer.getByRole("button", { name: "Connect" }).click();
+    assert.equal(await ended, decision === "Allow" ? 0 : 5);
+    await customer.context().close();
+  }
+  await cli("connections", "refresh", "simulator/berlin");
+  await cli("connections", "test", "simulator/berlin");
+  for (let fetches = 0; fetches < 3; fetches += 1) await cli("fetch", "simulator", "--account", "berlin");
+  await behave({ steady: { refuse: "dead_grant" } });
+  await assert.rejects(cli("connections", "refresh", "simulator/paris"));
+  await behave({});
+}
+
+async function behave(behaviour) {
+  const headers = { "content-type": "application/json" };
+  const answer = await fetch(`${provider}/control/behaviour`, { method: "PUT", headers, body: JSON.stringify(behaviour) });
+  assert.ok(answer.ok, await answer.text());
+}
+
+async function pagesLookAsTheirPictures() {
+  await page.goto(`${origin}/?tenant=demo`);
+  await picture(page, "overview", ["375-light", "1280-dark"]);
+  await page.goto(`${origin}/connections?tenant=demo`);
+  await picture(page, "connections", ["375-dark", "1280-light"]);
+  await page.getByRole("link", { name: "simulator / berlin" }).click();
+  await heading("simulator / berlin");
+  await picture(page, "connection", ["1280-dark"]);
+  await page.goto(`${origin}/audit?tenant=demo&action=FetchCredential`);
+  await picture(page, "audit", ["1280-light"]);
 }
 
 async function everyPageIsReadable() {
@@ -105,7 +150,10 @@ async function everyPageIsReadable() {
 async function tabTo(text) {
   for (let press = 0; press < 100; press++) {
     await page.keyboard.press("Tab");
-    const focused = await page.evaluate(() => document.activeElement.ariaLabel ?? document.activeElement.textContent.trim());
+    const focused = await page.evaluate(() => {
+      const active = document.activeElement;
+      return active.ariaLabel ?? active.labels?.[0]?.firstChild.textContent.trim() ?? active.textContent.trim();
+    });
     if (focused === text) return;
   }
   assert.fail(`Tab does not reach ${text}`);
@@ -122,7 +170,7 @@ async function aConnectionIsDisabledByKeysOnly() {
   await tabTo(await box.getAttribute("aria-label"));
   await page.keyboard.press("Space");
   assert.ok(await box.isChecked());
-  await page.getByLabel("What to do").focus();
+  await tabTo("What to do");
   await page.keyboard.type("Disable");
   await tabTo("Try with those chosen");
   await page.keyboard.press("Enter");
@@ -132,10 +180,14 @@ async function aConnectionIsDisabledByKeysOnly() {
   await page.keyboard.press("Enter");
   await heading("Disable");
   await page.getByText("1 changed").waitFor();
-  await page.locator("tbody a").first().click();
+  await tabTo(await page.locator("tbody a").first().textContent());
+  await page.keyboard.press("Enter");
   await page.getByText("disabled", { exact: true }).first().waitFor();
-  await page.getByRole("button", { name: "Enable…" }).click();
-  await page.getByRole("button", { name: "Enable this connection" }).click();
+  await tabTo("Enable…");
+  await page.keyboard.press("Enter");
+  await heading("Enable: a trial");
+  await tabTo("Enable this connection");
+  await page.keyboard.press("Enter");
   await page.getByText("1 changed").waitFor();
 }
 
@@ -218,7 +270,7 @@ async function theConsoleEnds() {
 
 try {
   const walks = [
-    theAddressOpensOneBrowser, everyPageIsReadable, aConnectionIsDisabledByKeysOnly, aTenantIsSuspendedAndResumed,
+    theAddressOpensOneBrowser, aTenantHasWorked, pagesLookAsTheirPictures, everyPageIsReadable, aConnectionIsDisabledByKeysOnly, aTenantIsSuspendedAndResumed,
     aRotationIsFollowedWithoutLoadingThePage, aPolicyIsAsked, recordsAreExported, aHostilePageGetsNowhere, theConsoleEnds,
   ];
   for (const walk of walks) {
@@ -226,6 +278,7 @@ try {
     assert.deepEqual(complaints, [], "the browser complains: a policy that a page breaks, or a script that fails");
     console.log(`${walk.name}: ok`);
   }
+  await complete();
 } finally {
   for (const end of ends.reverse()) await end();
 }
