@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use credvault_proto::v1;
+
 use super::pages::about;
 use super::request;
 use super::window::{OWN, Window};
 use crate::browser::{CALLBACK, connected};
-use crate::harness::VaultBuilder;
 use crate::harness::browser::Seen;
 use crate::harness::provider::decide;
+use crate::harness::{VaultBuilder, eventually};
 use crate::on_both;
 
 on_both![
@@ -65,6 +67,13 @@ async fn a_consent_in_the_place_of_the_page_comes_back_to_the_list(builder: Vaul
     assert_eq!((denied.title().as_str(), denied.data("outcome").as_str()), ("Not connected", "denied"));
     assert_eq!(denied.onward().0, format!("{OWN}{}", window.list));
     assert!(window.look("").await.body.contains(">Connected</span>"));
+    eventually("the denial to be counted as one", || async {
+        let request = v1::GetSuccessRatesRequest { tenant_id: "acme".into(), ..Default::default() };
+        let operator = connected.vault.client("operator").await;
+        let rates = operator.admin().get_success_rates(request).await.unwrap().into_inner().rates;
+        rates.iter().any(|rates| (rates.consents_denied, rates.consents_failed) == (1, 0))
+    })
+    .await;
     // The provider takes the grant back, and the customer reads what to do.
     connected.provider.revoke_account("shop-1");
     let list = window.post(&format!("/c/{id}/test"), &[]).await;
