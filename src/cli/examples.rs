@@ -22,6 +22,7 @@ pub(super) const EXAMPLES: &[&str] = &[
     "policy explain spiffe://dev.local/app CreateTenant --of-tenant acme --policies policies.cedar",
     "providers list",
     "providers get shopify",
+    "connections access shopify/main --of-tenant acme --days 90",
     "connections create generic --account mail --auth-mode bearer --secrets secrets.json",
     "connections create shopify --config shop=my-store.myshopify.com --auth-mode access_token --prompt",
     "connections connect xero --account main",

@@ -66,6 +66,7 @@ mod weights;
 
 mod entity;
 
+pub use audit::access::{AccessUse, AccessUses, CallingService, Period};
 pub use audit::query::{AuditFilter, AuditGroup, AuditRecord, AuditSummary};
 pub use audit::{Audit, Recorded};
 pub use authorizations::Authorizations;
