@@ -116,13 +116,13 @@ impl Policies {
 
     /// What a call needs that is permitted as `question` has it.
     fn needs(&self, question: &PolicyQuestion, tried: &Tried) -> Result<AccessNeeds, NeverAsked> {
-        let mut tenant_sources = Vec::new();
+        let mut tenant_sources: Vec<TenantSource> = Vec::new();
         for source in tried.tenant_sources.iter().copied() {
             if self.permits(&PolicyQuestion { tenant_source: source, ..question.clone() })? {
                 tenant_sources.extend(source);
             }
         }
-        let mut networks = Vec::new();
+        let mut networks: Vec<String> = Vec::new();
         if question.source_address != ANY_ADDRESS {
             for (address, network) in &tried.addresses {
                 if self.permits(&PolicyQuestion { source_address: *address, ..question.clone() })? {

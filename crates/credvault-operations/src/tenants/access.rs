@@ -26,7 +26,7 @@ const SECONDS_PER_DAY: u64 = 24 * 3600;
 /// What a report is about.
 #[derive(Clone, Copy, Debug)]
 pub struct AccessQuestion {
-    /// The connection.
+    /// The connection that is asked about.
     pub connection: ConnectionId,
     /// The first instant of the period; 30 days before its end if there is none.
     pub start: Option<Timestamp>,
@@ -37,7 +37,7 @@ pub struct AccessQuestion {
 /// Who may read a connection, and who did.
 #[derive(Clone, Debug)]
 pub struct AccessReport {
-    /// The connection.
+    /// The connection that it is about.
     pub connection: Connection,
     /// Who may. The first page alone has it.
     pub may: Option<WhoMay>,
@@ -61,7 +61,7 @@ pub struct WhoMay {
 /// What a service may do with a connection.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ServiceAccess {
-    /// The service.
+    /// The service, or all that are alike.
     pub who: Who,
     /// Whether it has called about the connection in the period.
     pub used: bool,

@@ -21,7 +21,7 @@ const SEARCHED_RECORDS: i64 = 100_000;
 /// A period of time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Period {
-    /// Its first instant.
+    /// The first instant of it.
     pub start: Timestamp,
     /// The first instant after it.
     pub end: Timestamp,
@@ -96,9 +96,10 @@ impl Audit<'_> {
         values.extend(after.map(Value::from));
         values.push(i64::try_from(page.limit()).unwrap_or(i64::MAX).into());
         let rows = reading.tx.query_all_raw(statement(&reading, COUNT, values)).await?;
-        let rows = stream::iter(rows.iter().map(found));
+        let uses = rows.iter().map(found).collect::<Result<Vec<_>, _>>()?;
+        let uses = stream::iter(uses.into_iter().map(Ok));
         let position = |last: &AccessUse| position(period, last);
-        let listed = page.read(self.store, scope.tenant(), reading.key(), rows, position).await?;
+        let listed = page.read(self.store, scope.tenant(), reading.key(), uses, position).await?;
         Ok(AccessUses { period, listed })
     }
 
