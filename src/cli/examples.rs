@@ -20,6 +20,7 @@ pub(super) const EXAMPLES: &[&str] = &[
     "policy explain spiffe://dev.local/app FetchCredential --of-tenant demo --provider shopify --owner tenant",
     "policy explain spiffe://dev.local/app FetchCredential --of-tenant demo --connection 0193a5b2-7c40-7cc1-9d3e-1f2a3b4c5d6e",
     "policy explain spiffe://dev.local/app CreateTenant --of-tenant acme --policies policies.cedar",
+    "policy reach spiffe://dev.local/app --of-tenant acme --days 90",
     "providers list",
     "providers get shopify",
     "connections access shopify/main --of-tenant acme --days 90",

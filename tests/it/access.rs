@@ -14,6 +14,7 @@ on_both![
     a_report_says_who_may_and_who_did,
     uses_have_pages_and_a_period,
     a_report_knows_the_connections_of_its_tenant_alone,
+    a_service_is_reported_with_what_it_may_reach_and_did,
 ];
 
 const DAY: i64 = 24 * 3600;
@@ -241,4 +242,48 @@ async fn every_service_is_named_where_policies_name_none() {
     let may = found.may.unwrap();
     assert_eq!(may.policies_by_attributes[0].id, "by-path");
     assert_eq!(may.services.last().unwrap().any_service_of, "test.local");
+}
+
+async fn a_service_is_reported_with_what_it_may_reach_and_did(builder: VaultBuilder) {
+    let vault = builder.start().await;
+    let app = vault.app("acme").await;
+    vault.app("other").await.create(generic("foreign", "CANARY foreign")).await.unwrap();
+    let id = app.create(generic("main", "CANARY main")).await.unwrap().id;
+    for user in ["u1", "u2"] {
+        app.create(owned_by(user, generic("mine", "CANARY mine"))).await.unwrap();
+    }
+    let portal = vault.client("portal").await.acting_for("acme", Some("u1"));
+    portal.token(by_id(&id)).await.unwrap();
+    portal.token(by_id(UNKNOWN)).await.unwrap_err();
+    app.token(by_id(&id)).await.unwrap();
+    let operator = vault.client("operator").await;
+    let of_service = |service: &str| v1::GetAccessReportRequest {
+        service: format!("spiffe://{service}"),
+        ..of("acme", "")
+    };
+    let found = report(&operator, of_service("test.local/portal")).await.unwrap();
+    assert!(found.may.is_none() && found.owner.is_none() && found.provider.is_empty());
+    let answered = found.uses.iter().map(|one| one.answered_count).sum::<i64>();
+    let about: Vec<_> = found.uses.iter().map(|one| one.connection_id.as_str()).collect();
+    assert!(answered == 1 && about.contains(&id.as_str()), "{found:?}");
+    assert!(found.uses.iter().all(|one| one.service == "spiffe://test.local/portal" && one.user_id == "u1"));
+    let reach = found.reach.unwrap().connections;
+    let kinds: Vec<_> = reach.iter().map(|kind| (kind.owner_kind(), kind.connection_count)).collect();
+    assert_eq!(kinds, [(v1::OwnerKind::Tenant, 1), (v1::OwnerKind::User, 2)]);
+    assert!(reach.iter().all(|kind| kind.provider == "generic" && kind.actions[0].permitted), "{reach:?}");
+    assert!(!reach[1].actions[0].other_users, "{reach:?}");
+    let sync = report(&operator, of_service("test.local/sync")).await.unwrap();
+    assert!(sync.uses.is_empty());
+    assert!(sync.reach.unwrap().connections.iter().all(|kind| !kind.actions[0].permitted));
+    let foreign = report(&operator, of_service("foreign.test/app")).await.unwrap();
+    assert!(foreign.reach.unwrap().connections.is_empty());
+    for wrong in [of("acme", ""), v1::GetAccessReportRequest { service: "CANARY".into(), ..of("acme", "") }] {
+        let refused = report(&operator, wrong).await.unwrap_err();
+        assert_eq!(refusal(&refused), "InvalidArgument FIELDS_INVALID");
+        assert!(!format!("{refused:?}").contains("CANARY"), "{refused:?}");
+    }
+    let admin = vault.client("acme-admin").await;
+    assert!(report(&admin, of_service("test.local/app")).await.is_ok());
+    let foreign = v1::GetAccessReportRequest { tenant_id: "other".into(), ..of_service("test.local/app") };
+    assert_eq!(refusal(&report(&admin, foreign).await.unwrap_err()), "PermissionDenied POLICY_DENIED");
 }

@@ -22,7 +22,7 @@ use credvault_store::{Listed, Recorded};
 
 use crate::{Call, Paging, Parsed, Refusal, Repeat};
 
-pub use access::{AccessQuestion, AccessReport, ServiceAccess, Who, WhoMay, access_report};
+pub use access::{AccessQuestion, AccessReport, KindAccess, ServiceAccess, Who, WhoMay, access_report};
 pub use apps::{PutApp, delete_app, list_apps, put_app};
 pub use bulk::{BulkChange, ChangeKind, ChangedConnection, ChangedConnections, Outcome, change_connections};
 pub use counts::{ConnectionSum, CountedTenants, count_connections};

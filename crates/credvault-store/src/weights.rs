@@ -109,7 +109,10 @@ impl Weighed for AuditRecord {
 
 impl Weighed for AccessUse {
     fn weight(&self) -> usize {
-        FIXED + texts([&self.service, &self.user, &self.action, &self.purpose].map(String::as_str))
+        FIXED
+            + texts(
+                [&self.service, &self.user, &self.action, &self.purpose, &self.provider].map(String::as_str),
+            )
     }
 }
 

@@ -1,9 +1,9 @@
 //! Questions about who may use a connection and who did, as domain types, and the report about it, as messages.
 
-use credvault_domain::{ConnectionId, Purpose, Violations};
+use credvault_domain::{Purpose, ServiceId, Violations};
 use credvault_identity::{Access, AccessNeeds, PurposeRule};
-use credvault_operations::tenants::{AccessQuestion, AccessReport, ServiceAccess, Who, WhoMay};
-use credvault_store::AccessUse;
+use credvault_operations::tenants::{AccessQuestion, AccessReport, KindAccess, ServiceAccess, Who, WhoMay};
+use credvault_store::{AccessUse, ConnectionKind, UsesOf};
 use prost_types::Timestamp as WireTimestamp;
 
 use super::parse::{connection_id, timestamp as parse_timestamp};
@@ -14,27 +14,42 @@ use credvault_proto::v1;
 
 pub(crate) fn access_question(request: &v1::GetAccessReportRequest) -> Result<AccessQuestion, Violations> {
     let mut violations = Violations::default();
-    let connection = violations.collect(connection_id(&request.connection_id));
+    let of = violations.collect(uses_of(&request.connection_id, &request.service));
     let mut time = |field: &str, time: Option<WireTimestamp>| {
         time.and_then(|time| violations.collect(parse_timestamp(field, time)))
     };
     let (start, end) = (time("start_time", request.start_time), time("end_time", request.end_time));
-    match connection.filter(|_| violations.is_empty()) {
-        Some(connection) => Ok(AccessQuestion { connection, start, end }),
+    match of.filter(|_| violations.is_empty()) {
+        Some(of) => Ok(AccessQuestion { of, start, end }),
         None => Err(violations),
     }
 }
 
+fn uses_of(connection: &str, service: &str) -> Result<UsesOf, Violations> {
+    match (connection, service) {
+        ("", "") => Err(Violations::of("connection_id", "must be given, or service in place of it")),
+        (connection, "") => connection_id(connection).map(UsesOf::Connection),
+        ("", service) => ServiceId::parse(service)
+            .map(UsesOf::Service)
+            .map_err(|rule| Violations::of("service", format!("must be a SPIFFE ID: {rule}"))),
+        _ => {
+            Err(Violations::of("service", "must be left out where connection_id is given, or leave that out"))
+        }
+    }
+}
+
 pub(crate) fn access_report(report: AccessReport) -> v1::GetAccessReportResponse {
-    let AccessReport { connection, may, uses, period } = report;
+    let AccessReport { connection, may, reach, uses, period } = report;
+    let (provider, owner) = connection.map(|found| (found.provider, found.owner)).unzip();
     v1::GetAccessReportResponse {
         may: may.map(permissions),
-        uses: uses.items.into_iter().map(|one| access_use(connection.id, one)).collect(),
+        uses: uses.items.into_iter().map(access_use).collect(),
         next_page_token: uses.next_page_token,
         start_time: Some(timestamp(period.start)),
         end_time: Some(timestamp(period.end)),
-        provider: connection.provider.to_string(),
-        owner: Some(owner_of(&connection.owner)),
+        provider: provider.map(|provider| provider.to_string()).unwrap_or_default(),
+        owner: owner.as_ref().map(owner_of),
+        reach: reach.map(|kinds| v1::ServiceReach { connections: kinds.iter().map(reachable).collect() }),
     }
 }
 
@@ -54,6 +69,16 @@ fn service(access: &ServiceAccess) -> v1::ServiceAccess {
         Who::AnyOther(domain) => (String::new(), domain.to_string()),
     };
     v1::ServiceAccess { service, any_service_of, used: *used, actions: actions.iter().map(action).collect() }
+}
+
+fn reachable(access: &KindAccess) -> v1::ReachableConnections {
+    let KindAccess { kind: ConnectionKind { provider, owner, count }, actions } = access;
+    v1::ReachableConnections {
+        provider: provider.to_string(),
+        owner_kind: owner_of(owner).kind,
+        connection_count: *count,
+        actions: actions.iter().map(action).collect(),
+    }
 }
 
 fn action(access: &Access) -> v1::ActionAccess {
@@ -87,12 +112,14 @@ fn texts(purposes: &[Purpose]) -> Vec<String> {
     purposes.iter().map(|purpose| purpose.as_str().to_owned()).collect()
 }
 
-fn access_use(connection: ConnectionId, one: AccessUse) -> v1::AccessUse {
+fn access_use(one: AccessUse) -> v1::AccessUse {
     let AccessUse {
         service,
         user,
         action,
         purpose,
+        connection,
+        provider,
         answered,
         denied,
         failed,
@@ -104,8 +131,9 @@ fn access_use(connection: ConnectionId, one: AccessUse) -> v1::AccessUse {
         service,
         user_id: user,
         action,
-        connection_id: connection.to_string(),
+        connection_id: connection.map(|id| id.to_string()).unwrap_or_default(),
         purpose,
+        provider,
         answered_count: answered,
         denied_count: denied,
         failed_count: failed,
@@ -140,6 +168,15 @@ mod tests {
     }
 
     #[test]
+    fn a_report_is_about_a_connection_or_a_service() {
+        let (id, service) = ("0193a5b2-7c40-7cc1-9d3e-1f2a3b4c5d6e", "spiffe://one.test/sync");
+        let of = |connection, service| uses_of(connection, service).ok();
+        assert!(matches!(of(id, ""), Some(UsesOf::Connection(_))));
+        assert!(matches!(of("", service), Some(UsesOf::Service(_))));
+        assert!(of(id, service).is_none() && of("", "").is_none() && of("", "CANARY").is_none());
+    }
+
+    #[test]
     fn no_use_takes_more_than_the_store_counts() {
         for bytes in [0, 1, 130, 2048] {
             let text = || "x".repeat(bytes);
@@ -149,6 +186,8 @@ mod tests {
                 user: text(),
                 action: text(),
                 purpose: text(),
+                connection: "0193a5b2-7c40-7cc1-9d3e-1f2a3b4c5d6e".parse().ok(),
+                provider: text(),
                 answered: i64::MIN,
                 denied: i64::MIN,
                 failed: i64::MIN,
@@ -157,9 +196,8 @@ mod tests {
                 last_time: time,
             };
             let weight = one.weight();
-            let id = "0193a5b2-7c40-7cc1-9d3e-1f2a3b4c5d6e".parse().expect("an id");
             // What stands around the use in its list: a tag and its length.
-            assert!(access_use(id, one).encoded_len() + 6 <= weight, "{bytes}");
+            assert!(access_use(one).encoded_len() + 6 <= weight, "{bytes}");
         }
     }
 }

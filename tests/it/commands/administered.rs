@@ -229,6 +229,10 @@ async fn a_connection_says_who_may_read_it_and_who_did() {
     let token = page["nextPageToken"].as_str().unwrap();
     let next = [&by_id[..], &["--page-size", "1", "--page-token", token]].concat();
     assert_eq!(shell.json("operator", &next)["uses"][0]["purpose"], "orders");
+    let reach = shell.operator(0, &["policy", "reach", "spiffe://test.local/app", "--of-tenant", "acme"]);
+    for text in ["What it may", "generic", "FetchCredential", "yes", "Who did", "books"] {
+        assert!(reach.contains(text), "{text}: {reach}");
+    }
     let missing = shell.operator(4, &["connections", "access", "generic/other", "--of-tenant", "acme"]);
     assert!(missing.contains("no such account"), "{missing}");
     assert!(shell.app(3, &["connections", "access", &id]).contains("POLICY_DENIED"));

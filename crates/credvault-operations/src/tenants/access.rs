@@ -1,4 +1,5 @@
-//! Who may read a connection under the policies in use, and who did in a period, by the audit log.
+//! Who may read a connection under the policies in use, and who did in a period, by the audit log; or what a service may reach in a
+//! tenant, and did.
 
 use std::collections::{BTreeSet, HashSet};
 use std::net::{IpAddr, Ipv4Addr};
@@ -6,10 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use credvault_domain::{
-    Action, Connection, ConnectionId, ServiceId, TenantId, TenantScope, Timestamp, TrustDomain, Violations,
+    Action, Connection, Owner, ProviderId, ServiceId, TenantId, TenantScope, Timestamp, TrustDomain,
+    Violations,
 };
 use credvault_identity::{Access, DecidingPolicy, Facts, NeverAsked, Policies, PolicyQuestion};
-use credvault_store::{AccessUse, AccessUses, CallingService, Listed, Period, Recorded};
+use credvault_store::{
+    AccessUse, AccessUses, CallingService, ConnectionKind, Listed, Period, Recorded, UsesOf,
+};
 
 use crate::{Call, Paging, Parsed, Refusal};
 
@@ -23,24 +27,29 @@ const COUNTED_RECORDS: u32 = 1_000_000;
 const MAX_SERVICES: usize = 200;
 const SECONDS_PER_DAY: u64 = 24 * 3600;
 
+/// How many kinds of connections a report asks the policies about.
+const MAX_KINDS: u32 = 500;
+
 /// What a report is about.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct AccessQuestion {
-    /// The connection that is asked about.
-    pub connection: ConnectionId,
+    /// The connection or the service that is asked about.
+    pub of: UsesOf,
     /// The first instant of the period; 30 days before its end if there is none.
     pub start: Option<Timestamp>,
     /// The first instant after the period; the present if there is none.
     pub end: Option<Timestamp>,
 }
 
-/// Who may read a connection, and who did.
+/// Who may read a connection, or what a service may reach; and who did.
 #[derive(Clone, Debug)]
 pub struct AccessReport {
-    /// The connection that it is about.
-    pub connection: Connection,
-    /// Who may. The first page alone has it.
+    /// The connection that it is about, if it is about one.
+    pub connection: Option<Connection>,
+    /// Who may. The first page about a connection alone has it.
     pub may: Option<WhoMay>,
+    /// What the service may reach. The first page about a service alone has it.
+    pub reach: Option<Vec<KindAccess>>,
     /// A page of who did.
     pub uses: Listed<AccessUse>,
     /// The period that the uses are from.
@@ -69,6 +78,15 @@ pub struct ServiceAccess {
     pub actions: Vec<Access>,
 }
 
+/// What a service may do with the connections of one kind.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct KindAccess {
+    /// The connections, with one of the users who own some.
+    pub kind: ConnectionKind,
+    /// What it may do, or may not.
+    pub actions: Vec<Access>,
+}
+
 /// One service, or all that have nothing of their own in the policies.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Who {
@@ -78,7 +96,8 @@ pub enum Who {
     AnyOther(TrustDomain),
 }
 
-/// `GetAccessReport`: for a connection of this tenant, or of the platform. It is looked for there and nowhere else.
+/// `GetAccessReport`: for a connection of this tenant, or of the platform, or for a service there. A connection is looked for there
+/// and nowhere else.
 ///
 /// # Errors
 /// There is no such connection, the period is none, or policy does not permit the report.
@@ -88,19 +107,27 @@ pub async fn access_report(
     question: Parsed<AccessQuestion>,
     paging: Parsed<Paging>,
 ) -> Result<Recorded<AccessReport>, Refusal> {
-    let (_, scope) = call.administer(tenant, Facts::default())?;
-    let AccessQuestion { connection, start, end } = question?;
-    let (permit, connection) = call.administered_connection(&scope, connection).await?;
+    let (mut permit, scope) = call.administer(tenant, Facts::default())?;
+    let AccessQuestion { of, start, end } = question?;
+    let mut connection = None;
+    if let UsesOf::Connection(id) = of {
+        let (permitted, found) = call.administered_connection(&scope, id).await?;
+        permit = permitted;
+        connection = Some(found);
+    }
     let page = call.page(None, paging).await?;
     let asked = period(start, end, call.now())?;
     let audit = call.context.store.audit();
-    let uses = audit.uses(&scope, connection.id, asked, COUNTED_RECORDS, &page).await?;
-    let may = match page.token.is_empty() {
-        true => Some(who_may(call, &scope, &connection, uses.period).await?),
-        false => None,
-    };
-    let AccessUses { period, listed } = uses;
-    call.recorded(&permit, AccessReport { connection, may, uses: listed, period }).await
+    let AccessUses { period, listed } = audit.uses(&scope, &of, asked, COUNTED_RECORDS, &page).await?;
+    let (mut may, mut reach) = (None, None);
+    if page.token.is_empty() {
+        match (&connection, &of) {
+            (Some(connection), _) => may = Some(who_may(call, &scope, connection, period).await?),
+            (None, UsesOf::Service(service)) => reach = Some(reached(call, &scope, service).await?),
+            (None, UsesOf::Connection(_)) => {}
+        }
+    }
+    call.recorded(&permit, AccessReport { connection, may, reach, uses: listed, period }).await
 }
 
 fn period(start: Option<Timestamp>, end: Option<Timestamp>, now: Timestamp) -> Parsed<Period> {
@@ -136,9 +163,7 @@ async fn who_may(
     let (policies, domains) = call.policies_in_use();
     let named = policies.named_services();
     let candidates = Candidates::of(&named, &calling, &domains);
-    let provider = call.context.catalog.get(&connection.provider);
-    let webhooks = provider.is_some_and(|provider| !provider.webhooks.is_empty());
-    let asking = Asking { policies, scope, connection, webhooks };
+    let asking = Asking::of(call, policies, scope, &connection.provider, &connection.owner);
     let mut services = Vec::new();
     for (who, service) in candidates.asked {
         let used = candidates.used.contains(&service);
@@ -152,6 +177,24 @@ async fn who_may(
     }
     let by_attributes = asking.policies.permitting_by_attributes(Action::FetchCredential);
     Ok(WhoMay { services, by_attributes, more: candidates.more })
+}
+
+/// Asks the policies what a service may do with each kind of connections that the tenant has. A service of a trust domain that the
+/// vault does not trust cannot call.
+async fn reached(call: &Call, scope: &TenantScope, service: &ServiceId) -> Result<Vec<KindAccess>, Refusal> {
+    let (policies, domains) = call.policies_in_use();
+    if !domains.contains(&service.trust_domain()) {
+        return Ok(Vec::new());
+    }
+    let mut reach = Vec::new();
+    for kind in call.context.store.connections().kinds(scope, MAX_KINDS).await? {
+        let actions =
+            Asking::of(call, Arc::clone(&policies), scope, &kind.provider, &kind.owner).about(service);
+        let actions = actions.map_err(|never| Violations::of(never.fact, never.rule))?;
+        reach.push(KindAccess { kind, actions });
+        tokio::task::yield_now().await;
+    }
+    Ok(reach)
 }
 
 /// The services about which the policies are asked.
@@ -204,12 +247,25 @@ fn other(domain: &TrustDomain, named: &BTreeSet<ServiceId>) -> Option<ServiceId>
 struct Asking<'a> {
     policies: Arc<Policies>,
     scope: &'a TenantScope,
-    connection: &'a Connection,
+    provider: &'a ProviderId,
+    owner: &'a Owner,
     /// Whether the provider signs webhooks, so that the secret checks them.
     webhooks: bool,
 }
 
-impl Asking<'_> {
+impl<'a> Asking<'a> {
+    fn of(
+        call: &Call,
+        policies: Arc<Policies>,
+        scope: &'a TenantScope,
+        provider: &'a ProviderId,
+        owner: &'a Owner,
+    ) -> Self {
+        let known = call.context.catalog.get(provider);
+        let webhooks = known.is_some_and(|provider| !provider.webhooks.is_empty());
+        Self { policies, scope, provider, owner, webhooks }
+    }
+
     /// What the service may do. Refresh tokens leave with a fetch, so only one that may fetch is asked about them.
     fn about(&self, service: &ServiceId) -> Result<Vec<Access>, NeverAsked> {
         let access = |action| self.policies.access(&self.question(service, action));
@@ -234,8 +290,8 @@ impl Asking<'_> {
             tenant_source: None,
             user: None,
             source_address: IpAddr::V4(Ipv4Addr::LOCALHOST),
-            provider: Some(self.connection.provider.clone()),
-            owner: Some(self.connection.owner.clone()),
+            provider: Some(self.provider.clone()),
+            owner: Some(self.owner.clone()),
             purpose: None,
         }
     }

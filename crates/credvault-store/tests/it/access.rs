@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use credvault_domain::{
-    Action, AuditEvent, AuditOutcome, Clock as _, ConnectionId, Purpose, Reason, ServiceId, TenantScope,
-    Timestamp, UserId,
+    Action, AuditEvent, AuditOutcome, Clock as _, ConnectionId, Owner, ProviderId, Purpose, Reason,
+    ServiceId, TenantScope, Timestamp, UserId,
 };
-use credvault_store::{AccessUse, AccessUses, Error, Page, Period};
+use credvault_store::{AccessUse, AccessUses, ConnectionKind, Error, Page, Period, UsesOf};
 
-use crate::fixture::{Fixture, event, permit};
+use crate::fixture::{Fixture, event, owned_by, permit, write};
 use crate::on_both;
 
 on_both![
@@ -16,6 +16,8 @@ on_both![
     pages_of_uses_count_one_period,
     the_latest_records_are_counted_where_there_are_too_many,
     services_that_called_about_the_connection_come_first,
+    uses_by_a_service_name_their_connections,
+    connections_are_of_one_kind_by_provider_and_owner,
 ];
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -51,7 +53,7 @@ async fn uses(
     (size, token): (u32, &str),
 ) -> Result<AccessUses, Error> {
     let page = Page { size, token: token.to_owned(), query: b"uses".to_vec() };
-    fixture.store.audit().uses(scope, connection, last_day(fixture), 1_000, &page).await
+    fixture.store.audit().uses(scope, &UsesOf::Connection(connection), last_day(fixture), 1_000, &page).await
 }
 
 /// The end of a service's name, user, action and purpose.
@@ -136,7 +138,7 @@ async fn the_latest_records_are_counted_where_there_are_too_many(fixture: &Fixtu
     let page = Page { size: 50, token: String::new(), query: b"uses".to_vec() };
     let counted = async |most| {
         let audit = fixture.store.audit();
-        let found = audit.uses(&acme, id, last_day(fixture), most, &page).await.unwrap();
+        let found = audit.uses(&acme, &UsesOf::Connection(id), last_day(fixture), most, &page).await.unwrap();
         let names: Vec<String> = found.listed.items.iter().map(|one| key(one).0.to_owned()).collect();
         (found.period, names)
     };
@@ -164,4 +166,61 @@ async fn services_that_called_about_the_connection_come_first(fixture: &Fixture)
     };
     assert_eq!(services(10).await, [("b".to_owned(), true), ("a".to_owned(), false)]);
     assert_eq!(services(1).await, [("b".to_owned(), true)]);
+}
+
+async fn uses_by_a_service_name_their_connections(fixture: &Fixture) {
+    let (acme, other) = (fixture.tenant("acme").await, fixture.tenant("other").await);
+    let mut ids = [fixture.connection(&acme, "a").await.id, fixture.connection(&acme, "b").await.id];
+    ids.sort_by_key(|id| id.as_uuid());
+    let provider = ProviderId::parse("generic").ok();
+    for id in [ids[0], ids[1], ids[1]] {
+        record(fixture, AuditEvent { provider: provider.clone(), ..fetch(&acme, id, "sync") }).await;
+    }
+    record(fixture, fetch(&acme, ids[0], "reports")).await;
+    record(fixture, fetch(&other, ids[0], "sync")).await;
+    let (outcome, reason) = (AuditOutcome::Denied, Some(Reason::PolicyDenied));
+    let nothing = AuditEvent { connection: None, outcome, reason, ..fetch(&acme, ids[0], "sync") };
+    record(fixture, nothing).await;
+    let sync = UsesOf::Service(ServiceId::parse("spiffe://one.test/sync").unwrap());
+    let page = |size, token: &str| Page { size, token: token.to_owned(), query: b"reach".to_vec() };
+    let listed = async |size, token: &str| {
+        let audit = fixture.store.audit();
+        audit.uses(&acme, &sync, last_day(fixture), 1_000, &page(size, token)).await.unwrap().listed
+    };
+    let all = listed(50, "").await.items;
+    let found: Vec<_> = all.iter().map(|one| (one.connection, one.answered, one.denied)).collect();
+    assert_eq!(found, [(None, 0, 1), (Some(ids[0]), 1, 0), (Some(ids[1]), 2, 0)]);
+    let providers: Vec<_> = all.iter().map(|one| one.provider.as_str()).collect();
+    assert_eq!(providers, ["", "generic", "generic"]);
+    let (mut token, mut paged) = (String::new(), Vec::new());
+    loop {
+        let page = listed(1, &token).await;
+        paged.extend(page.items);
+        if page.next_page_token.is_empty() {
+            break;
+        }
+        token = page.next_page_token;
+    }
+    assert_eq!(paged, all);
+}
+
+async fn connections_are_of_one_kind_by_provider_and_owner(fixture: &Fixture) {
+    let (acme, other) = (fixture.tenant("acme").await, fixture.tenant("other").await);
+    for (tenant, account) in [(&acme, "a"), (&acme, "b"), (&acme, "gone"), (&other, "foreign")] {
+        fixture.connection(tenant, account).await;
+    }
+    for user in ["u1", "u2", "u3"] {
+        let new = owned_by(user, "mine");
+        let write = write(&acme, Action::CreateConnection);
+        fixture.store.connections().create(&acme, &new, None, &write).await.unwrap().into_inner();
+    }
+    fixture
+        .execute("UPDATE connections SET delete_time = 1, purge_time = 2 WHERE account_name = 'gone'")
+        .await;
+    let kinds = fixture.store.connections().kinds(&acme, 10).await.unwrap();
+    let found: Vec<_> =
+        kinds.iter().map(|kind: &ConnectionKind| (kind.provider.as_str(), &kind.owner, kind.count)).collect();
+    let user = Owner::User(UserId::parse("u1").unwrap());
+    assert_eq!(found, [("generic", &Owner::Tenant, 2), ("generic", &user, 3)]);
+    assert_eq!(fixture.store.connections().kinds(&acme, 1).await.unwrap().len(), 1);
 }
