@@ -1,5 +1,6 @@
 //! The command line: its commands, and the exit code of each outcome.
 
+mod access;
 mod affected;
 mod apps;
 mod args;

@@ -1,5 +1,6 @@
-//! `connections create|list|get|update|rotate|delete|purge`; `connect` and the others have files of their own.
+//! `connections create|list|get|update|access|rotate|delete|purge`; `connect` and the others have files of their own.
 
+mod access;
 mod credentials;
 mod states;
 mod update;
@@ -44,6 +45,8 @@ pub(super) enum ConnectionsCommand {
     /// Change the account name, settings or labels of a connection, disable or enable it, or set how often its credential is
     /// replaced. While it is disabled, no fetch is served.
     Update(update::UpdateArgs),
+    /// Show who may use the secret of a connection under the policies of the vault, and who did. For administrators.
+    Access(access::AccessArgs),
     /// Have the provider make another key, serve that, and print what becomes of the key before.
     Rotate(RotateArgs),
     /// Delete a connection, and print what remains of it at the provider. `connections undelete` restores it, within 30 days
@@ -174,6 +177,7 @@ pub(super) fn run(command: ConnectionsCommand, output: &mut Output) -> Result<()
                     .await
             }
             ConnectionsCommand::Update(arguments) => update::run(arguments, output).await,
+            ConnectionsCommand::Access(arguments) => access::show(arguments, output).await,
             ConnectionsCommand::Rotate(arguments) => rotate(arguments, output).await,
             ConnectionsCommand::Delete(arguments) => delete(arguments, output).await,
             ConnectionsCommand::Purge(arguments) => purge(arguments, output).await,

@@ -1,5 +1,8 @@
-//! `policy explain`: whether a service may make a call, and which policies say so. It asks a running vault, or without one the
-//! policy files of a configuration. Both ways ask the same question and print the same answer.
+//! `policy explain|reach`: whether a service may make a call, and which policies say so; and what a service may reach in a tenant.
+//! `explain` asks a running vault, or without one the policy files of a configuration. Both ways ask the same question and print
+//! the same answer.
+
+mod reach;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -25,6 +28,9 @@ pub(super) enum PolicyCommand {
     /// Say whether a service may make a call, and which policies decide. Asks a running vault; with --policies, --config or
     /// --set it reads policy files, and calls no vault. Ends with code 3 if the call would be denied.
     Explain(ExplainArgs),
+    /// Show what a service may do with the connections of a tenant under the policies of the vault, and what it did. For
+    /// administrators.
+    Reach(reach::ReachArgs),
 }
 
 #[derive(Args, Debug)]
@@ -71,7 +77,10 @@ pub(super) struct ExplainArgs {
 }
 
 pub(super) fn run(command: PolicyCommand, output: &mut Output) -> Result<(), Failure> {
-    let PolicyCommand::Explain(arguments) = command;
+    let arguments = match command {
+        PolicyCommand::Explain(arguments) => arguments,
+        PolicyCommand::Reach(arguments) => return run_on(ONE_THREAD, reach::show(arguments, output)),
+    };
     let (request, question) = arguments.asked()?;
     let explained = if arguments.policies.is_empty() && !arguments.config.is_given() {
         run_on(ONE_THREAD, async {
@@ -233,8 +242,10 @@ mod tests {
         let command = PolicyCommand::augment_subcommands(clap::Command::new("policy"));
         let words = format!("policy explain spiffe://one.test/sync {more}");
         let found = command.try_get_matches_from(words.split(' ')).expect("right");
-        let PolicyCommand::Explain(arguments) = PolicyCommand::from_arg_matches(&found).expect("right");
-        arguments
+        match PolicyCommand::from_arg_matches(&found).expect("right") {
+            PolicyCommand::Explain(arguments) => arguments,
+            PolicyCommand::Reach(_) => panic!("another command"),
+        }
     }
 
     fn said(more: &str) -> Result<Vec<Said>, Failure> {

@@ -2,7 +2,7 @@
 //! command.
 
 /// Every RPC with the command that calls it.
-pub(super) const COMMANDS: [(&str, &str); 77] = [
+pub(super) const COMMANDS: [(&str, &str); 78] = [
     ("ListProviders", "providers list"),
     ("GetProvider", "providers get"),
     ("CreateConnection", "connections create"),
@@ -55,6 +55,7 @@ pub(super) const COMMANDS: [(&str, &str); 77] = [
     ("CountConnections", "tenants counts"),
     ("GetSuccessRates", "rates show"),
     ("ExplainPolicy", "policy explain"),
+    ("GetAccessReport", "connections access"),
     ("GetKeyStatus", "keys status"),
     ("RotateTenantKey", "keys rotate"),
     ("RotateRootKey", "keys rotate-root"),

@@ -1,6 +1,7 @@
 //! Between the wire and the domain: requests into domain types, domain types into responses, and errors into
 //! statuses.
 
+mod access;
 mod connect;
 mod erasure;
 mod events;
@@ -17,6 +18,7 @@ mod secrets;
 mod services;
 mod status;
 
+pub(crate) use access::{access_question, access_report};
 pub(crate) use connect::{create_connect_session, created_connect_session};
 pub(crate) use erasure::{confirmation_token, erase_step, erasure, signing_key, signing_keys};
 pub(crate) use events::{

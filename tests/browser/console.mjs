@@ -216,7 +216,11 @@ async function aPolicyIsAsked() {
   await page.getByRole("heading", { name: "All connections" }).waitFor();
   await page.goto(`${origin}/connections?tenant=demo`);
   await page.locator("tbody a").first().click();
-  await page.getByRole("link", { name: "May a service use this connection?" }).click();
+  const access = page.getByRole("region", { name: "Who may, and who did" });
+  const app = access.getByRole("region", { name: "Who may", exact: true }).getByRole("row");
+  await app.filter({ hasText: "spiffe://dev.local/app" }).filter({ hasText: "FetchCredential" }).getByText("permitted").waitFor();
+  await access.getByRole("heading", { name: "Who did in the last 30 days" }).waitFor();
+  await access.getByRole("link", { name: "May a service use this connection?" }).click();
   await heading("Policy");
   assert.notEqual(await page.getByLabel("Connection (id)").inputValue(), "");
   assert.equal(await page.getByLabel("Action").inputValue(), "FetchCredential");

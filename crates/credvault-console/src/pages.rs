@@ -7,6 +7,7 @@ pub(crate) mod overview;
 
 pub(crate) mod selection;
 
+pub(crate) mod access;
 pub(crate) mod change;
 pub(crate) mod connection;
 pub(crate) mod connections;

@@ -1,5 +1,6 @@
 //! The audit log as callers use it.
 
+pub(crate) mod access;
 pub(crate) mod log;
 pub(crate) mod query;
 pub(crate) mod row;

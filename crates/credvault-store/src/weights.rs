@@ -10,8 +10,8 @@ use credvault_domain::{Config, Connection, CredentialVersion, Requirement, Tenan
 use serde_json::Value;
 
 use crate::{
-    AuditRecord, ConfiguredService, Dependant, Erasure, EventDelivery, EventEndpoint, OAuthApp, User, Uses,
-    Weighed,
+    AccessUse, AuditRecord, ConfiguredService, Dependant, Erasure, EventDelivery, EventEndpoint, OAuthApp,
+    User, Uses, Weighed,
 };
 
 /// What enums, numbers, flags, times and ids of any listed item take together.
@@ -104,6 +104,15 @@ impl Weighed for AuditRecord {
             + list(&self.changed)
             + list(&self.released)
             + list(&self.policies)
+    }
+}
+
+impl Weighed for AccessUse {
+    fn weight(&self) -> usize {
+        FIXED
+            + texts(
+                [&self.service, &self.user, &self.action, &self.purpose, &self.provider].map(String::as_str),
+            )
     }
 }
 

@@ -1,5 +1,6 @@
 //! The commands of administrators: the catalog, tenants, apps, and events with their deliveries.
 
+use credvault_proto::v1;
 use serde_json::{Value, json};
 
 use super::Shell;
@@ -196,4 +197,44 @@ async fn connections_are_counted() {
     let table = shell.operator(0, &["tenants", "counts", "acme"]);
     assert!(table.contains("connected") && table.contains("ok"), "{table}");
     shell.operator(2, &["tenants", "counts", "acme", "--platform"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_says_who_may_read_it_and_who_did() {
+    let vault = VaultBuilder::sqlite().start().await;
+    let shell = Shell::of(&vault).await;
+    let app = vault.app("acme").await;
+    let id = app.create(generic("main", "CANARY")).await.unwrap().id;
+    for purpose in ["books", "orders"] {
+        let request = v1::FetchCredentialRequest {
+            connection_id: id.clone(),
+            purpose: purpose.into(),
+            ..Default::default()
+        };
+        app.fetch(request).await.unwrap();
+    }
+    let named = ["connections", "access", "generic/main", "--of-tenant", "acme"];
+    let table = shell.operator(0, &named);
+    for text in
+        ["Who may", "spiffe://test.local/gateway", "the tenant by token or assertion", "Who did", "books"]
+    {
+        assert!(table.contains(text), "{text}: {table}");
+    }
+    let by_id = ["connections", "access", &id, "--of-tenant", "acme", "--days", "2"];
+    let answer = shell.json("operator", &by_id);
+    assert_eq!((answer["uses"].as_array().unwrap().len(), &answer["nextPageToken"]), (2, &json!("")));
+    assert_eq!(answer["uses"][1]["purpose"], "orders");
+    assert_eq!(answer["may"]["services"][0]["service"], "spiffe://test.local/app");
+    let page = shell.json("operator", &[&by_id[..], &["--page-size", "1"]].concat());
+    let token = page["nextPageToken"].as_str().unwrap();
+    let next = [&by_id[..], &["--page-size", "1", "--page-token", token]].concat();
+    assert_eq!(shell.json("operator", &next)["uses"][0]["purpose"], "orders");
+    let reach = shell.operator(0, &["policy", "reach", "spiffe://test.local/app", "--of-tenant", "acme"]);
+    for text in ["What it may", "generic", "FetchCredential", "yes", "Who did", "books"] {
+        assert!(reach.contains(text), "{text}: {reach}");
+    }
+    let missing = shell.operator(4, &["connections", "access", "generic/other", "--of-tenant", "acme"]);
+    assert!(missing.contains("no such account"), "{missing}");
+    assert!(shell.app(3, &["connections", "access", &id]).contains("POLICY_DENIED"));
+    shell.operator(2, &[&named[..], &["--days", "400"]].concat());
 }

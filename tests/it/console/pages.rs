@@ -24,7 +24,7 @@ async fn every_page_shows_what_the_vault_has_and_no_secret(builder: VaultBuilder
     let console = Console::open(&vault, "operator").await;
     let connection = format!("/connection?tenant=acme&id={id}");
     let asked = format!("/policy?tenant=acme&service=spiffe%3A%2F%2Ftest.local%2Fapp&connection={id}");
-    let pages: [(&str, &[&str]); 19] = [
+    let pages: [(&str, &[&str]); 20] = [
         ("/", &["Providers in trouble", "No provider fails", "Nothing happened in these 30 days"]),
         ("/", &["All connections", "connected: <strong>2", "connections?state=connected"]),
         ("/?tenant=acme", &["of this tenant", "connected: <strong>2"]),
@@ -35,6 +35,15 @@ async fn every_page_shows_what_the_vault_has_and_no_secret(builder: VaultBuilder
         ("/connections?tenant=acme&state=error", &["No connection matches"]),
         ("/connections", &["No connection matches"]),
         (&connection, &["PutCredential", "FetchCredential", "Fetches and refreshes", "live", "current"]),
+        (
+            &connection,
+            &[
+                "Who may, and who did",
+                "spiffe://test.local/gateway",
+                "the tenant by token or assertion",
+                "Who did in the",
+            ],
+        ),
         ("/audit?tenant=acme", &["CreateConnection", "spiffe://test.local/app", "1–"]),
         ("/audit?tenant=acme&action=FetchCredential&outcome=denied", &["There is no such record"]),
         ("/audit?tenant=acme&view=sums", &["PutCredential", "Count"]),

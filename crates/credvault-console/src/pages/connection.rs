@@ -1,11 +1,12 @@
 //! One connection whole: what it is, how it fares, what can be done with it, its usage, its synchronisation, its versions,
-//! and which service and user did what with it. Each part that policy denies says so, and the others stay.
+//! who may use it and who did, and which service and user did what with it. Each part that policy denies says so, and the others stay.
 
 use axum::Extension;
 use axum::extract::State;
 use credvault_proto::v1;
 use maud::{Markup, html};
 
+use super::access::access;
 use super::records::{records, who_did};
 use super::{Given, Shared};
 use crate::chart::{Series, bars};
@@ -26,10 +27,11 @@ pub(crate) async fn show(State(console): Shared, Extension(fields): Given) -> An
     let (tenant, id) = (fields.tenant(), fields.get("id"));
     let connection = vault::connection(&console.vault, tenant, id).await?;
     let filter = || v1::AuditFilter { connection_id: id.to_owned(), ..Default::default() };
-    let (whole, usage, versions, done, log) = tokio::join!(
+    let (whole, usage, versions, access, done, log) = tokio::join!(
         whole(&console, tenant, id),
         usage(&console, tenant, id),
         versions(&console, tenant, id),
+        access(&console, tenant, id),
         who_did(&console, tenant, filter()),
         latest(&console, tenant, filter())
     );
@@ -41,7 +43,8 @@ pub(crate) async fn show(State(console): Shared, Extension(fields): Given) -> An
         (section("usage", "Usage", shown(usage)))
         (section("sync", "Synchronisation", shown(whole.map(|whole| synced(&whole)))))
         (section("versions", "Versions of its credential", shown(versions)))
-        (section("done", "Which services did what", html! { (shown(done)) (may(&fields, &connection)) }))
+        (section("access", "Who may, and who did", html! { (shown(access)) (may(&fields, &connection)) }))
+        (section("done", "Which services did what", shown(done)))
         (section("log", "Latest records", shown(log)))
     };
     let title = format!("{} / {}", connection.provider, connection.account_name);

@@ -150,7 +150,7 @@ fn condition(scope: &TenantScope, filter: &AuditFilter) -> Condition {
 }
 
 /// The smallest UUIDv7 of an instant's millisecond.
-fn uuid_floor(time: Timestamp) -> Uuid {
+pub(super) fn uuid_floor(time: Timestamp) -> Uuid {
     uuid::Builder::from_unix_timestamp_millis(time.millis(), &[0; 10]).into_uuid()
 }
 

@@ -4,6 +4,7 @@
 
 mod fixture;
 
+mod access;
 mod altered;
 mod authorizations;
 mod backup;
