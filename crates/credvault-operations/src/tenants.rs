@@ -22,7 +22,7 @@ use crate::{Call, Paging, Parsed, Refusal, Repeat};
 
 pub use apps::{PutApp, delete_app, list_apps, put_app};
 pub use bulk::{BulkChange, ChangeKind, ChangedConnection, ChangedConnections, Outcome, change_connections};
-pub use counts::{ConnectionSum, CountedTenants, count_connections};
+pub use counts::{ConnectionSum, ConnectionSums, CountedTenants, TenantSums, count_connections};
 pub use erasure::{EraseStep, erase, erasure, list_erasures, rotate_signing_key, signing_keys};
 pub use explained::{ExplainedCall, explain_policy};
 pub use keys::{
