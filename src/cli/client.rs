@@ -127,9 +127,9 @@ impl ClientArgs {
         Client::connect(&self.read()?).await
     }
 
-    /// The same, as the operator of `credvault dev` where no profile is named.
-    pub(super) async fn connect_as_operator(&self) -> Result<Client, Failure> {
-        Client::connect(&self.said()?.profile(DEV_OPERATOR_PROFILE)?).await
+    /// The profile, and where none is named that of the operator of `credvault dev`.
+    pub(super) fn read_as_operator(&self) -> Result<Profile, Failure> {
+        self.said()?.profile(DEV_OPERATOR_PROFILE)
     }
 }
 
@@ -293,6 +293,7 @@ mod tests {
             tenant: None,
             user: None,
             token_file: None,
+            environment: None,
         };
         match Client::connect(&profile).await {
             Err(Failure::Usage(text)) => text,

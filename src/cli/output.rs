@@ -34,7 +34,7 @@ impl Format {
     }
 }
 
-/// Where lines go.
+/// Where the lines of an answer go.
 enum Sink {
     /// Each at once to a stream.
     Stream(Box<dyn Write + Send>),

@@ -27,7 +27,7 @@ use crate::reload::{FileContents, parsable};
 pub(super) enum PolicyCommand {
     /// Say whether a service may make a call, and which policies decide. Asks a running vault; with --policies, --config or
     /// --set it reads policy files, and calls no vault. Ends with code 3 if the call would be denied.
-    Explain(ExplainArgs),
+    Explain(Box<ExplainArgs>),
     /// Show what a service may do with the connections of a tenant under the policies of the vault, and what it did. For
     /// administrators.
     Reach(reach::ReachArgs),
@@ -78,7 +78,7 @@ pub(super) struct ExplainArgs {
 
 pub(super) fn run(command: PolicyCommand, output: &mut Output) -> Result<(), Failure> {
     let arguments = match command {
-        PolicyCommand::Explain(arguments) => arguments,
+        PolicyCommand::Explain(arguments) => *arguments,
         PolicyCommand::Reach(arguments) => return run_on(ONE_THREAD, reach::show(arguments, output)),
     };
     let (request, question) = arguments.asked()?;
@@ -243,7 +243,7 @@ mod tests {
         let words = format!("policy explain spiffe://one.test/sync {more}");
         let found = command.try_get_matches_from(words.split(' ')).expect("right");
         match PolicyCommand::from_arg_matches(&found).expect("right") {
-            PolicyCommand::Explain(arguments) => arguments,
+            PolicyCommand::Explain(arguments) => *arguments,
             PolicyCommand::Reach(_) => panic!("another command"),
         }
     }

@@ -18,6 +18,8 @@ pub(super) const DEV_OPERATOR_PROFILE: &str = "credvault-dev/operator.toml";
 pub(super) struct Profile {
     /// Such as `https://localhost:7443`. The host must be in the server's certificate.
     pub(super) address: String,
+    /// What people call this vault, such as `production`. The console shows it on every page.
+    pub(super) environment: Option<String>,
     /// The PEM bundle of authorities that vouch for the server.
     pub(super) authority: PathBuf,
     /// The client's certificate chain, PEM.
@@ -78,6 +80,7 @@ impl Said {
         }
         Some(Profile {
             address: self.address.clone()?,
+            environment: None,
             authority: self.authority.clone()?,
             certificate: self.certificate.clone()?,
             key: self.key.clone()?,
@@ -101,7 +104,13 @@ impl Said {
         if self.tenant.is_some() || self.user.is_some() {
             profile.token_file = None;
         }
-        profile.address = self.address.unwrap_or(profile.address);
+        if let Some(address) = self.address {
+            // It may be another vault's, which the profile's name would hide.
+            if address != profile.address {
+                profile.environment = None;
+            }
+            profile.address = address;
+        }
         profile.authority = self.authority.unwrap_or(profile.authority);
         profile.certificate = self.certificate.unwrap_or(profile.certificate);
         profile.key = self.key.unwrap_or(profile.key);
@@ -116,6 +125,7 @@ mod tests {
     use super::*;
 
     const TEXT: &str = r#"address = "https://CANARY 1:7443"
+environment = "CANARY 8"
 authority = "CANARY 2"
 certificate = 'CANARY 3'
 key = "CANARY 4"
@@ -137,7 +147,9 @@ token_file = "CANARY 7"
         };
         assert!(said().whole().is_none(), "a certificate is missing");
         let profile = Profile::parse(Path::new("profile.toml"), TEXT).expect("a profile");
-        let Profile { address, authority, certificate, key, tenant, user, token_file } = said().over(profile);
+        let Profile { address, environment, authority, certificate, key, tenant, user, token_file } =
+            said().over(profile);
+        assert_eq!(environment, None, "another address is another vault");
         assert_eq!((address.as_str(), tenant.as_deref()), ("https://other:7443", Some("acme")));
         assert_eq!(
             (authority, certificate, key),
@@ -187,7 +199,7 @@ token_file = "CANARY 7"
         let missing = told("address = 'a'\n");
         assert!(missing.contains("p.toml, line 1, is wrong: authority must be given"), "{missing}");
         let unknown = told(&format!("{TEXT}speed = 1\n"));
-        assert!(unknown.contains("line 8, is wrong: unknown key speed, expected"), "{unknown}");
+        assert!(unknown.contains("line 9, is wrong: unknown key speed, expected"), "{unknown}");
         assert!(told("address = 'a\n").contains("line 1, is not TOML"));
     }
 }

@@ -11,9 +11,12 @@
 mod assets;
 mod chart;
 mod fields;
+mod record_text;
 mod refusal;
+mod target;
 mod words;
 
+mod form;
 mod frame;
 mod session;
 mod vault;
@@ -24,4 +27,6 @@ mod pages;
 mod routes;
 
 pub use console::Console;
+pub use record_text::{csv_heading, csv_line, json_line};
 pub use routes::router;
+pub use target::Target;

@@ -25,7 +25,7 @@ use crate::{Call, Paging, Parsed, Refusal, Repeat};
 pub use access::{AccessQuestion, AccessReport, KindAccess, ServiceAccess, Who, WhoMay, access_report};
 pub use apps::{PutApp, delete_app, list_apps, put_app};
 pub use bulk::{BulkChange, ChangeKind, ChangedConnection, ChangedConnections, Outcome, change_connections};
-pub use counts::{ConnectionSum, CountedTenants, count_connections};
+pub use counts::{ConnectionSum, ConnectionSums, CountedTenants, TenantSums, count_connections};
 pub use erasure::{EraseStep, erase, erasure, list_erasures, rotate_signing_key, signing_keys};
 pub use explained::{ExplainedCall, explain_policy};
 pub use keys::{

@@ -161,6 +161,7 @@ mod tests {
             tenant: None,
             user: None,
             token_file: Some(write("token", "CANARY")),
+            environment: None,
         }
     }
 

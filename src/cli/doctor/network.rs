@@ -241,6 +241,7 @@ mod tests {
                 tenant: None,
                 user: None,
                 token_file: None,
+                environment: None,
             };
             Place::of(&profile).ok().map(|place| (place.host, place.port))
         };

@@ -5,10 +5,12 @@ use axum::extract::State;
 use credvault_proto::v1;
 use maud::{Markup, html};
 
-use super::selection::{carried, form, hidden, selection};
+use super::selection::{RENAMED, carried, form, hidden, selection};
 use super::{Given, Shared};
+use crate::console::Console;
 use crate::fields::{Fields, link};
 use crate::frame::{Answer, Page, Paging, Section, choice, table};
+use crate::refusal::Refusal;
 use crate::words::{ends, health, number, owner, state, when};
 
 /// How many connections a page of the list has.
@@ -28,23 +30,35 @@ const KINDS: [(&str, &str); 5] = [
 const HEADINGS: [&str; 8] =
     ["Choose", "Connection", "Owner", "State", "Health", "Ends", "Last used", "Version"];
 
-/// A page of the list.
+/// A page of the list. What is wrong with a filter is said in its form, which stays.
 pub(crate) async fn list(State(console): Shared, Extension(fields): Given) -> Answer {
+    let found = found(&console, &fields).await.map_err(|refusal| refusal.renamed(&RENAMED));
+    let refusal = found.as_ref().err();
+    let body = html! {
+        (form(&fields, refusal))
+        @match &found {
+            Ok(found) => { (found) }
+            Err(refusal) => { (refusal.shown()) }
+        }
+    };
+    Ok(Page::new(Section::Connections, "Connections", &fields, body).with_status_of(refusal))
+}
+
+async fn found(console: &Console, fields: &Fields) -> Result<Markup, Refusal> {
     let request = v1::ListTenantConnectionsRequest {
         tenant_id: fields.tenant().to_owned(),
         page_size: PAGE,
         page_token: fields.get("page").to_owned(),
-        selection: Some(selection(&fields)?),
+        selection: Some(selection(fields)?),
         show_deleted: fields.get("deleted") == "yes",
     };
     let listed = console.vault.admin().list_tenant_connections(request).await?.into_inner();
     let rows: Vec<_> = listed.connections.iter().map(|connection| row(fields.tenant(), connection)).collect();
-    let mut carried = carried(&fields);
+    let mut carried = carried(fields);
     carried.push(("tenant", fields.tenant()));
     let (next, shown) = (listed.next_page_token.as_str(), rows.len());
     let paging = Paging { path: "/connections", carried, next, seen: fields.number("seen"), shown };
-    let body = html! {
-        (form(&fields))
+    Ok(html! {
         @if let Some(total) = listed.total { (total_of(total)) }
         @if rows.is_empty() {
             p { "No connection matches." }
@@ -53,11 +67,10 @@ pub(crate) async fn list(State(console): Shared, Extension(fields): Given) -> An
                 (console.form_key())
                 (table("Connections", &HEADINGS, &rows))
                 (paging.links())
-                (many(&fields))
+                (many(fields))
             }
         }
-    };
-    Ok(Page::new(Section::Connections, "Connections", &fields, body))
+    })
 }
 
 fn total_of(total: i64) -> Markup {
