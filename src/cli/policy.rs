@@ -30,7 +30,7 @@ pub(super) enum PolicyCommand {
     Explain(Box<ExplainArgs>),
     /// Show what a service may do with the connections of a tenant under the policies of the vault, and what it did. For
     /// administrators.
-    Reach(reach::ReachArgs),
+    Reach(Box<reach::ReachArgs>),
 }
 
 #[derive(Args, Debug)]
@@ -79,7 +79,7 @@ pub(super) struct ExplainArgs {
 pub(super) fn run(command: PolicyCommand, output: &mut Output) -> Result<(), Failure> {
     let arguments = match command {
         PolicyCommand::Explain(arguments) => *arguments,
-        PolicyCommand::Reach(arguments) => return run_on(ONE_THREAD, reach::show(arguments, output)),
+        PolicyCommand::Reach(arguments) => return run_on(ONE_THREAD, reach::show(*arguments, output)),
     };
     let (request, question) = arguments.asked()?;
     let explained = if arguments.policies.is_empty() && !arguments.config.is_given() {
