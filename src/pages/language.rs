@@ -20,7 +20,7 @@ const EMBEDDED: [(&str, &str); 2] =
 /// The tag of the language whose texts stand in for those that others lack.
 const ENGLISH: &str = "en";
 
-/// The key of the one text that is none: the way in which a language is read.
+/// The key whose value is not shown: it says which way the language is read.
 const DIRECTION: &str = "language.direction";
 
 /// How many of the languages that a browser accepts are looked at.
