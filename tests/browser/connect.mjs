@@ -344,6 +344,21 @@ async function aWindowOnAPhoneComesBackFromADenial() {
   await page.locator("#told li", { hasText: `${vault.site} denied` }).first().waitFor();
 }
 
+/// What docs/connect-accounts.md shows: the window opens at the click, is led to the URL that comes later, and is closed in the end.
+async function theWindowOfTheDocumentsIsClosedByItsOpener() {
+  const made = await context();
+  const page = await made.newPage();
+  const url = await session("--return-origin", ours);
+  await page.route(`${ours}/session`, (route) => route.fulfill({ json: { url } }));
+  await page.goto(ours);
+  const shown = await readFile(new URL("../../docs/connect-accounts.md", import.meta.url), "utf8");
+  const script = shown.split("  ```js\n")[1].split("  ```")[0].replace("https://connect.example.com", vault.site);
+  await page.evaluate((script) => new Function("button", script)(document.getElementById("open")), script);
+  const [opened] = await Promise.all([made.waitForEvent("page"), page.click("#open")]);
+  await list(opened);
+  await Promise.all([opened.waitForEvent("close"), opened.getByRole("button", { name: "Done" }).click()]);
+}
+
 async function aCustomerWithoutScriptsDoesTheSame() {
   const page = await (await context({ javaScriptEnabled: false })).newPage();
   await page.goto(await session("--return-origin", ours));
@@ -564,7 +579,8 @@ try {
   const ending = await pagesWhoseTimeWillBeOver();
   const walks = [
     aCustomerConnectsAKeyByKeyboardAlone, aCustomerPastesAWholeKey, aCustomerConsentsInAWindow, aWindowThatIsCutOffBecomesTheList,
-    aCustomerOnAPhoneGoesThereAndComesBack, aWindowOnAPhoneComesBackFromADenial, aCustomerWithoutScriptsDoesTheSame, anApplicationEmbedsThePage,
+    aCustomerOnAPhoneGoesThereAndComesBack, aWindowOnAPhoneComesBackFromADenial,
+    theWindowOfTheDocumentsIsClosedByItsOpener, aCustomerWithoutScriptsDoesTheSame, anApplicationEmbedsThePage,
     aFrameWithoutCookiesOpensAWindow, aPageLooksAgainWhenItsTimeIsOver, aHostilePageIsNeitherShownNorHeard, aLateOrForeignBrowserReadsWhy, thePageIsSmallAndFast,
     aSessionEndsByTime, aFrameOfAnotherSiteKeepsItsOwnCookie,
   ];
