@@ -19,6 +19,8 @@ pub(super) struct Left {
     counts: bool,
     /// When the next attempt is made, if there is to be one.
     pub(super) retry_time: Option<Timestamp>,
+    /// Since when, or from when on, there is no access token to give out.
+    pub(super) down_time: Option<Timestamp>,
     /// What the connection shows, if it does not stay as it is.
     pub(super) reason: Option<Reason>,
     /// How often the provider has refused in words that the vault does not understand.
@@ -41,18 +43,21 @@ impl Left {
             unsettled: false,
             counts: false,
             retry_time: None,
+            down_time: if absent { Some(now) } else { claimed.expire_time },
             reason: Some(Reason::ReauthorizationRequired),
             refusals: 0,
         };
         match *failure {
-            RefreshFailure::Temporary { retry_time, .. } => Self {
-                uncertain: claimed.uncertain,
-                unsettled: claimed.uncertain,
-                retry_time: Some(retry_time),
-                reason: shown,
-                refusals: refusals_before,
-                ..settled
-            },
+            RefreshFailure::Temporary { retry_time, .. } | RefreshFailure::Outage { retry_time, .. } => {
+                Self {
+                    uncertain: claimed.uncertain,
+                    unsettled: claimed.uncertain,
+                    retry_time: Some(retry_time),
+                    reason: shown,
+                    refusals: refusals_before,
+                    ..settled
+                }
+            }
             RefreshFailure::Uncertain { retry_time, .. } => Self {
                 uncertain: true,
                 unsettled: true,
@@ -60,6 +65,7 @@ impl Left {
                 retry_time: Some(retry_time),
                 reason: Some(Reason::ProviderUnavailable),
                 refusals: refusals_before,
+                ..settled
             },
             RefreshFailure::Refused { retry_time, .. } => {
                 // What is said during an incident asks for no consent.
@@ -74,6 +80,7 @@ impl Left {
                     retry_time: Some(end.map_or(retry_time, |end| retry_time.min(end))),
                     reason: if asks_consent { Some(Reason::ReauthorizationRequired) } else { shown },
                     refusals,
+                    ..settled
                 }
             }
             RefreshFailure::Nothing => Self {
