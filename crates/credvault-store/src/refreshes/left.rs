@@ -38,15 +38,7 @@ impl Left {
         let ended = absent || claimed.expire_time.is_some_and(|end| end <= now);
         // An unknown outcome still shows, whichever attempt has left it so.
         let shown = claimed.uncertain.then_some(Reason::ProviderUnavailable);
-        let settled = Self {
-            uncertain: false,
-            unsettled: false,
-            counts: false,
-            retry_time: None,
-            down_time: if absent { Some(now) } else { claimed.expire_time },
-            reason: Some(Reason::ReauthorizationRequired),
-            refusals: 0,
-        };
+        let settled = Self::settled(if absent { Some(now) } else { claimed.expire_time });
         match *failure {
             RefreshFailure::Temporary { retry_time, .. } | RefreshFailure::Outage { retry_time, .. } => {
                 Self {
@@ -89,6 +81,19 @@ impl Left {
                 ..settled
             },
             RefreshFailure::Dead { .. } => settled,
+        }
+    }
+
+    /// What is left where only a new consent helps.
+    fn settled(down_time: Option<Timestamp>) -> Self {
+        Self {
+            uncertain: false,
+            unsettled: false,
+            counts: false,
+            retry_time: None,
+            down_time,
+            reason: Some(Reason::ReauthorizationRequired),
+            refusals: 0,
         }
     }
 
