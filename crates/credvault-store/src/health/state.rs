@@ -4,11 +4,11 @@
 use credvault_domain::{
     Connection, ConnectionState, HealthState, PASSING_PAUSES, ProviderId, Reason, TenantId, Timestamp,
 };
-use sea_orm::sea_query::{ExprTrait as _, Query, SelectStatement};
+use sea_orm::sea_query::{ExprTrait as _, Query, SelectStatement, UnionType};
 use sea_orm::{ColumnTrait as _, Condition, Value};
 
 use crate::entity::connection::Column;
-use crate::entity::connection_health;
+use crate::entity::{connection, connection_health};
 use crate::health::read::HealthRecord;
 
 /// Which connections are wanted, by their health.
@@ -64,8 +64,7 @@ impl HealthFilter {
         let ending = || those(tenant, Condition::all().add(Health::EndingTime.lte(now.micros())));
         let (is_ended, not_ended) = (Column::Id.in_subquery(ended()), Column::Id.not_in_subquery(ended()));
         let up = || Column::Id.not_in_subquery(down(tenant, now, None));
-        let passes = || Column::Id.in_subquery(down(tenant, now, Some(Lasts::ByItself)));
-        let lasts = || down(tenant, now, Some(Lasts::UntilHelped));
+        let among = |lasts| Column::Id.in_subquery(failing(tenant, now, lasts));
         match self.state {
             HealthState::NotConnected => Condition::all().add(Column::CurrentVersion.eq(0)),
             HealthState::Ok => {
@@ -78,16 +77,17 @@ impl HealthFilter {
             HealthState::Ended => credential.add(works()).add(is_ended),
             HealthState::Error => {
                 let shown = failed().and(Column::ErrorReason.ne(unknown()));
-                let stops = works().and(not_ended).and(Column::Id.in_subquery(lasts()));
-                credential.add(Condition::any().add(shown).add(stops))
+                let fails = Condition::any().add(shown).add(works().and(not_ended));
+                credential.add(among(Lasts::UntilHelped)).add(fails)
             }
             HealthState::Uncertain => {
-                let stops = works().and(not_ended).and(passes());
-                credential.add(calm()).add(Condition::any().add(doubtful()).add(stops))
+                let fails = Condition::any().add(doubtful()).add(works().and(not_ended));
+                credential.add(calm()).add(among(Lasts::ByItself)).add(fails)
             }
             HealthState::ProviderIncident => {
-                let works = works().and(not_ended).and(Column::Id.not_in_subquery(lasts()));
-                credential.add(incident()).add(Condition::any().add(doubtful()).add(works))
+                let lasts = down(tenant, now, Some(Lasts::UntilHelped));
+                let waits = works().and(not_ended).and(Column::Id.not_in_subquery(lasts));
+                credential.add(incident()).add(Condition::any().add(doubtful()).add(waits))
             }
         }
     }
@@ -116,6 +116,18 @@ fn down(tenant: &TenantId, now: Timestamp, lasts: Option<Lasts>) -> SelectStatem
         .add(Health::RetryTime.is_not_null())
         .add_option(why);
     those(tenant, is_down)
+}
+
+/// The same, and the ids of those that show an error: found by two indexes, where one condition on both tables would read every
+/// connection of the tenant.
+fn failing(tenant: &TenantId, now: Timestamp, lasts: Lasts) -> SelectStatement {
+    let shown = Query::select()
+        .column(Column::Id)
+        .from(connection::Entity)
+        .and_where(Column::TenantId.eq(tenant.as_str()))
+        .and_where(Column::State.eq(ConnectionState::Error.as_str()))
+        .to_owned();
+    down(tenant, now, Some(lasts)).union(UnionType::All, shown).to_owned()
 }
 
 /// The health of a row of `connections` as `c`, joined with its row of `connection_health` as `h`, in SQL: the number of the
