@@ -38,8 +38,6 @@ async fn a_connection_that_fails_has_its_reason_and_its_times() {
     assert!(table.contains("has ended") && table.contains("REAUTHORIZATION_REQUIRED"), "{table}");
     // What is stored of the version is when its first access token ended, which is no end of its own.
     let versions = shell.json("app", &["connections", "versions", &id]);
-    assert_eq!(
-        (versions["items"][0]["version"].as_str(), versions["items"][0].get("expireTime")),
-        (Some("1"), None)
-    );
+    let version = &versions["items"][0];
+    assert_eq!((version["version"].as_i64(), version.get("expireTime")), (Some(1), None), "{version}");
 }
