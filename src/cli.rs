@@ -54,6 +54,7 @@ mod rpcs;
 mod schema;
 mod secret_input;
 mod secrets;
+mod sentences;
 mod serve;
 mod services;
 mod shown;

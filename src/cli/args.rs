@@ -142,9 +142,9 @@ pub(super) enum HealthArg {
     Ending,
     /// Its grant or key has ended.
     Ended,
-    /// It does not work.
+    /// It does not work, and its owner or the platform has to act.
     Error,
-    /// Whether it works is not known.
+    /// Whether it works is not known, or it does not at the moment; the vault tries again by itself.
     Uncertain,
     /// Its provider fails for many.
     ProviderIncident,

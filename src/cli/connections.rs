@@ -17,12 +17,12 @@ use super::completion::{connections_completer, providers_completer};
 use super::failure::Failure;
 use super::live::WatchArgs;
 use super::lookup::{
-    connection_id, deleted_connection_id, print_one, print_page, print_rotation, print_words, request_id,
-    settings, time_text,
+    connection_id, deleted_connection_id, print_one, print_page, request_id, settings, time_text,
 };
 use super::output::{Format, Output};
 use super::rpcs::in_commands;
 use super::secret_input::SecretArgs;
+use super::sentences::{print_rotation, print_words};
 use super::serve::{ONE_THREAD, run as run_on};
 use super::{connect, connect_page};
 use crate::clock::SystemClock;

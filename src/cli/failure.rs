@@ -133,6 +133,9 @@ fn describe(status: &Status) -> String {
         }
         [] | [_] => text.push_str(&shown(status.message())),
     }
+    if let Some(wait) = details.retry_info().and_then(|info| info.retry_delay) {
+        text.push_str(&format!("\n  retry delay: {} s", wait.as_secs().max(1)));
+    }
     if let Some(trace) = details.error_info().and_then(|info| info.metadata.get("trace_id")) {
         text.push_str(&format!("\n  trace id: {trace}"));
     }
@@ -232,6 +235,13 @@ mod tests {
         let expected = "INVALID_ARGUMENT: several fields are wrong\n  provider is unknown; `credvault providers list` shows \
                         all\n  account_name must not be empty";
         assert_eq!(Failure::from(two).to_string(), expected);
+    }
+
+    #[test]
+    fn a_retry_delay_is_said_in_seconds() {
+        let details = ErrorDetails::with_retry_info(Some(std::time::Duration::from_millis(45_200)));
+        let told = Status::with_error_details(Code::Unavailable, "try again after the retry delay", details);
+        assert!(Failure::from(told).to_string().ends_with("\n  retry delay: 45 s"));
     }
 
     #[test]

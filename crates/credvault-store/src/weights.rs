@@ -191,11 +191,13 @@ impl Weighed for ConfiguredService {
         let mappings = config.mappings.iter().map(|mapping| {
             let shown = connections.iter().find(|shown| shown.id == mapping.connection);
             let error = shown.and_then(|shown| shown.error.as_ref()).map_or(0, |error| error.reason.len());
+            let failing =
+                shown.and_then(|shown| shown.failing.as_ref()).map_or(0, |error| error.reason.len());
             FIXED
                 + settings(&mapping.settings)
                 + texts([mapping.name.as_str(), mapping.provider.as_str()])
                 + texts(shown.map(|shown| shown.account_name.as_str()))
-                + error
+                + error.max(failing)
         });
         FIXED
             + texts([config.service.as_str()])

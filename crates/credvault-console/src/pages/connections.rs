@@ -11,7 +11,7 @@ use crate::console::Console;
 use crate::fields::{Fields, link};
 use crate::frame::{Answer, Page, Paging, Section, choice, table};
 use crate::refusal::Refusal;
-use crate::words::{ends, health, number, owner, state, when};
+use crate::words::{Tone, badge, ends, health, number, owner, state, when};
 
 /// How many connections a page of the list has.
 const PAGE: i32 = 50;
@@ -28,7 +28,7 @@ const KINDS: [(&str, &str); 5] = [
 ];
 
 const HEADINGS: [&str; 8] =
-    ["Choose", "Connection", "Owner", "State", "Health", "Ends", "Last used", "Version"];
+    ["Choose", "Connection", "Owner", "Health", "Why, since when", "Ends", "Last used", "Version"];
 
 /// A page of the list. What is wrong with a filter is said in its form, which stays.
 pub(crate) async fn list(State(console): Shared, Extension(fields): Given) -> Answer {
@@ -85,12 +85,39 @@ fn row(tenant: &str, connection: &v1::Connection) -> Vec<Markup> {
         html! { input type="checkbox" name="id" value=(connection.id) aria-label={ "Choose " (name) }; },
         html! { a href=(page) { (name) } },
         html! { (owner(connection.owner.as_ref())) },
-        state(connection),
-        health(connection),
+        condition(connection),
+        trouble(connection),
         ends(connection),
         when(connection.last_used_time.as_ref()),
         html! { (connection.current_version) },
     ]
+}
+
+/// How the connection is, said once: its health, with what of its state the health does not say.
+fn condition(connection: &v1::Connection) -> Markup {
+    let begun = connection.state() == v1::ConnectionState::Connecting;
+    if begun || connection.health.is_none() {
+        return state(connection);
+    }
+    html! {
+        (health(connection))
+        @if !connection.enabled { " " (badge(Tone::Warn, "disabled")) }
+        @if connection.delete_time.is_some() { " " (badge(Tone::Quiet, "deleted")) }
+    }
+}
+
+/// Why a connection does not work, and since when.
+fn trouble(connection: &v1::Connection) -> Markup {
+    let fails = |health: &&v1::ConnectionHealth| {
+        matches!(health.state(), v1::HealthState::Error | v1::HealthState::Uncertain)
+    };
+    let Some(health) = connection.health.as_ref().filter(fails) else { return when(None) };
+    let shown = connection.error.as_ref().map(|error| error.reason.as_str());
+    let last = || health.last_error.as_ref().map(|error| error.reason.as_str());
+    html! {
+        @if let Some(reason) = shown.or_else(last) { code { (reason) } " since " }
+        (when(health.since.as_ref()))
+    }
 }
 
 /// What to do with those that are chosen, or with all that match. Both are tried first, which changes nothing.

@@ -48,6 +48,8 @@ pub struct ListedConnection {
     pub state: ConnectionState,
     /// How it is, in one word.
     pub health: HealthState,
+    /// Whether its owner can help, where something is the matter.
+    pub owner_helps: bool,
     /// What is the matter and what to do, in the words of the account's owner; `None` if nothing is.
     pub text: Option<String>,
     /// The reason of the state ERROR, as errors name it.
@@ -98,6 +100,14 @@ fn shown(context: &Context, described: Described, rights: &mut Rights<'_>) -> Li
     let Described { connection, health, .. } = described;
     let mode = context.mode(&connection.provider, &connection.auth_mode).ok();
     let actions = rights.of(&connection, mode);
+    let owner_helps = match health.state {
+        HealthState::NotConnected | HealthState::Ending | HealthState::Ended => true,
+        HealthState::Error => {
+            let lasting = health.last_error.as_ref().filter(|(error, _)| error.recover_time.is_none());
+            lasting.is_none_or(|(error, _)| error.asks_owner())
+        }
+        HealthState::Ok | HealthState::Uncertain | HealthState::ProviderIncident => false,
+    };
     let error = health.last_error.map(|(_, words)| words.customer);
     let verified = connection.last_verified_time.filter(|_| connection.current_version > 0);
     let since_test = verified.map(|time| time.until(context.now()));
@@ -111,6 +121,7 @@ fn shown(context: &Context, described: Described, rights: &mut Rights<'_>) -> Li
         disabled: !connection.enabled,
         state: connection.state,
         health: health.state,
+        owner_helps,
         text: error
             .filter(|_| health.state == HealthState::Error)
             .or_else(|| health.words.map(|words| words.customer)),

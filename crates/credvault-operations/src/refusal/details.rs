@@ -87,6 +87,7 @@ impl Refusal {
             Self::Identity(identity::Error::KeysUnavailable { retry, .. }) => Some(*retry),
             Self::Refresh(
                 RefreshError::Unavailable { retry }
+                | RefreshError::Answered { retry, .. }
                 | RefreshError::Incident { retry }
                 | RefreshError::Refused { retry }
                 | RefreshError::Clock { retry }

@@ -89,8 +89,8 @@ impl Connections<'_> {
         if model.current_version != version || model.error_reason.is_some() {
             return Ok(());
         }
-        let (pause, reason) = (Some(pause.word()), reason.as_str());
-        remember_of_test(&change, &model, Failure { reason, code: None, pause, retry_time: None }).await?;
+        let failure = Failure::shown(reason.as_str(), None, Some(pause.word()));
+        remember_of_test(&change, &model, failure).await?;
         change.commit(()).await.map(Recorded::into_inner)
     }
 }

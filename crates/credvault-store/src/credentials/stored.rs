@@ -130,7 +130,8 @@ pub(crate) async fn store_version(
     }
     change.emit(NewEvent::credential(&model, version, true));
     change.set_connection(id, Some(version));
-    Ok((model, metadata(stored, version)?))
+    // For one that refreshes, what is stored is the end of its first access token, which is not its own.
+    Ok((model, CredentialVersion { expire_time: expires, ..metadata(stored, version)? }))
 }
 
 /// The row of a version of the connection, sealed.

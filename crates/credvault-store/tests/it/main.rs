@@ -16,6 +16,7 @@ mod credentials;
 mod delivered_keys;
 mod erasures;
 mod events;
+mod failing;
 mod feed;
 mod health;
 mod isolation;

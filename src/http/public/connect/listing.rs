@@ -129,11 +129,7 @@ fn tested(ago: Duration, texts: &TestedTexts) -> String {
 
 /// What can be done with a connection: what it needs now, and the rest behind a button.
 fn deeds(guest: &Guest, one: &ListedConnection) -> Markup {
-    let needs_care = match one.health {
-        HealthState::NotConnected | HealthState::Ending | HealthState::Ended | HealthState::Error => true,
-        HealthState::Ok | HealthState::Uncertain | HealthState::ProviderIncident => false,
-    };
-    let urgent = |action: &ConnectAction| needs_care && *action == ConnectAction::Reconnect;
+    let urgent = |action: &ConnectAction| one.owner_helps && *action == ConnectAction::Reconnect;
     let (first, others): (Vec<ConnectAction>, Vec<ConnectAction>) =
         one.actions.iter().copied().partition(urgent);
     html! {
