@@ -24,7 +24,7 @@ async fn every_page_shows_what_the_vault_has_and_no_secret(builder: VaultBuilder
     let console = Console::open(&vault, "operator").await;
     let connection = format!("/connection?tenant=acme&id={id}");
     let asked = format!("/policy?tenant=acme&service=spiffe%3A%2F%2Ftest.local%2Fapp&connection={id}");
-    let pages: [(&str, &[&str]); 20] = [
+    let pages: [(&str, &[&str]); 21] = [
         ("/", &["Providers in trouble", "No provider fails", "Nothing happened in these 30 days"]),
         ("/", &["All connections", "connected: <strong>2", "No connection of a tenant has ended"]),
         ("/", &["connections?state=connected"]),
