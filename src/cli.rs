@@ -1,5 +1,6 @@
 //! The command line: its commands, and the exit code of each outcome.
 
+mod administered;
 mod affected;
 mod apps;
 mod args;
@@ -40,6 +41,7 @@ mod lookup;
 mod manual;
 mod named;
 mod naming;
+mod near;
 mod output;
 mod policy;
 mod profile;
@@ -63,11 +65,13 @@ mod tenants;
 mod terminal;
 #[cfg(test)]
 mod tests;
+mod times;
 mod tools;
 mod usage;
 mod users;
 mod watching;
 mod webhook;
+mod whose;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -226,7 +230,7 @@ fn without_values(mut error: clap::Error) -> clap::Error {
 
 /// The command line as it is parsed, completed and documented.
 fn program() -> clap::Command {
-    examples::with_examples(Cli::command())
+    examples::with_examples(completion::with_tenants(Cli::command()))
 }
 
 /// What the command line asks for, and whether a command prints for programs in YAML.

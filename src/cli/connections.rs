@@ -16,7 +16,7 @@ use super::completion::{connections_completer, providers_completer};
 use super::failure::Failure;
 use super::live::WatchArgs;
 use super::lookup::{
-    connection_id, deleted_connection_id, print_one, print_page, print_rotation, print_words, request_id,
+    connection_id, deleted_connection_id, print_one, print_page_of, print_rotation, print_words, request_id,
     settings, time_text,
 };
 use super::output::{Format, Output};
@@ -327,7 +327,7 @@ async fn list(arguments: ListArgs, output: &mut Output) -> Result<(), Failure> {
                     Ok((page.connections, page.next_page_token))
                 })
                 .await?;
-            print_page(&all, &next, format, output)
+            print_page_of(client.whose(), (&all, &next), format, output)
         })
         .await
 }

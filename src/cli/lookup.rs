@@ -8,6 +8,7 @@ use super::failure::Failure;
 use super::naming::{self, Name};
 use super::output::{Format, Output};
 use super::rpcs::in_commands;
+use super::whose::Whose;
 use credvault_proto::v1;
 
 /// Settings from the command line.
@@ -214,6 +215,23 @@ pub(super) fn print_page(
             print_next(next_page_token, output)
         }
     }
+}
+
+/// The same for connections of one owner, whom a table names first.
+pub(super) fn print_page_of(
+    whose: &Whose,
+    (connections, next_page_token): (&[v1::Connection], &str),
+    format: Format,
+    output: &mut Output,
+) -> Result<(), Failure> {
+    match format {
+        Format::Json => {}
+        Format::Table if connections.is_empty() && next_page_token.is_empty() => {
+            return output.line(&whose.none());
+        }
+        Format::Table => output.line::<Failure>(&whose.title())?,
+    }
+    print_page(connections, next_page_token, format, output)
 }
 
 /// Says below a table how to see the next page, if there is one.

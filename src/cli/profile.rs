@@ -40,6 +40,11 @@ impl Profile {
         })
     }
 
+    /// The tenant that calls are for, unless a token names it.
+    pub(super) fn tenant(&self) -> Option<&str> {
+        self.tenant.as_deref().filter(|_| self.token_file.is_none())
+    }
+
     /// Reads the profile in a file. Its paths begin at the folder of the file.
     fn read(path: &Path) -> Result<Self, Failure> {
         let text = std::fs::read_to_string(path).map_err(|error| {

@@ -22,8 +22,8 @@ pub(in crate::cli) struct ExportArgs {
     #[command(flatten)]
     filter: FilterArgs,
     /// The form to write: one JSON object a line, or CSV with a line of headings.
-    #[arg(long, value_enum, default_value_t = ExportFormat::Jsonl)]
-    format: ExportFormat,
+    #[arg(long, value_enum, value_name = "FORMAT", alias = "format", default_value_t = ExportFormat::Jsonl)]
+    output: ExportFormat,
     /// Where an export that stopped continues, as it has printed. CSV has no headings then.
     #[arg(long, value_name = "TOKEN", default_value = "")]
     page_token: String,
@@ -44,11 +44,11 @@ pub(super) async fn write(arguments: ExportArgs, output: &mut Output) -> Result<
     let descriptor = descriptor()?;
     let began = arguments.page_token.clone();
     let mut request = v1::ListAuditEventsRequest {
-        filter: Some(arguments.filter.filter()),
+        filter: Some(arguments.filter.filter(&client).await?),
         page_size: 500,
         page_token: arguments.page_token,
     };
-    if arguments.format == ExportFormat::Csv && began.is_empty() {
+    if arguments.output == ExportFormat::Csv && began.is_empty() {
         output.line::<Failure>(&COLUMNS.join(","))?;
     }
     loop {
@@ -56,7 +56,7 @@ pub(super) async fn write(arguments: ExportArgs, output: &mut Output) -> Result<
             Ok(page) => page,
             Err(status) => return Err(stopped(&began, &request.page_token, status)),
         };
-        let lines = page.events.iter().map(|event| match arguments.format {
+        let lines = page.events.iter().map(|event| match arguments.output {
             ExportFormat::Jsonl => json_line(&descriptor, event),
             ExportFormat::Csv => Ok(csv_line(event)),
         });

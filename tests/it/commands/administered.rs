@@ -61,7 +61,7 @@ async fn every_list_has_pages() {
     assert!(first < second, "{first} {second}");
 
     vault.write("secret.txt", "CANARY_secret_of_the_app");
-    let of_tenant = ["--of-tenant", "acme"];
+    let of_tenant = ["--tenant", "acme"];
     for provider in ["slack", "xero"] {
         let put = ["apps", "put", provider, "--client-id", "4f2a", "--client-secret", "secret.txt"];
         let redirect = ["--redirect-uri", "https://app.example.com/back"];
@@ -104,8 +104,8 @@ async fn an_app_is_stored_with_secrets_from_files() {
     vault.write("secret.txt", "CANARY_second_secret_of_the_app");
     let kept = put(&["--client-secret", "secret.txt", "--keep-previous-secret", "--scope", "chat:write"]);
     assert!(kept.contains("previous_client_secret=") && kept.contains("chat:write"), "{kept}");
-    assert!(shell.operator(0, &["apps", "list"]).contains("slack"));
-    assert!(!shell.operator(0, &["apps", "list", "--of-tenant", "acme"]).contains("slack"));
+    assert!(shell.operator(0, &["apps", "list"]).contains("of the platform:\nPROVIDER"));
+    assert!(!shell.operator(0, &["apps", "list", "--tenant", "acme"]).contains("slack"));
     shell.operator(0, &["apps", "delete", "slack", "--yes"]);
     assert!(!shell.operator(0, &["apps", "list"]).contains("slack"));
     let missing =
@@ -118,7 +118,7 @@ async fn an_endpoint_is_registered_tested_and_its_events_are_sent_again() {
     let vault = VaultBuilder::sqlite().allow_loopback().start().await;
     let shell = Shell::of(&vault).await;
     let receiver = Receiver::start().await;
-    let of_tenant = ["--of-tenant", "acme"];
+    let of_tenant = ["--tenant", "acme"];
     vault.write("url.txt", &format!("{}\n", receiver.url));
     let put = [&["events", "put-endpoint", "--url-file", "url.txt"], &of_tenant[..]].concat();
     let stored = shell.json("operator", &put);
@@ -140,6 +140,14 @@ async fn an_endpoint_is_registered_tested_and_its_events_are_sent_again() {
     eventually("its record", || async { shell.operator(0, &delivered).contains(&event) }).await;
     let page = shell.json("operator", &[&delivered[..], &["--page-size", "1"]].concat());
     assert_eq!(page["items"].as_array().unwrap().len(), 1, "{page}");
+    let none =
+        shell.operator(0, &[&["events", "retry-delivery", &id, "--all-dead"], &of_tenant[..]].concat());
+    assert!(none.contains("0 of 0 events are sent again"), "{none}");
+    assert!(
+        !shell
+            .operator(0, &[&["events", "deliveries", "--failing"], &of_tenant[..]].concat())
+            .contains(&event)
+    );
     let retry = [&["events", "retry-delivery", &id, &event], &of_tenant[..]].concat();
     assert!(shell.operator(0, &retry).contains(&event));
     let same = || receiver.received().iter().filter(|one| one.id() == event).count();
@@ -160,8 +168,7 @@ async fn policies_are_asked_at_the_vault_and_in_files() {
     let vault = VaultBuilder::sqlite().start().await;
     let shell = Shell::of(&vault).await;
     let id = vault.app("acme").await.create(generic("main", "CANARY")).await.unwrap().id;
-    let asked =
-        |service: &'static str| ["policy", "explain", service, "FetchCredential", "--of-tenant", "acme"];
+    let asked = |service: &'static str| ["policy", "explain", service, "FetchCredential", "--tenant", "acme"];
     let (app, sync) = (asked("spiffe://test.local/app"), asked("spiffe://test.local/sync"));
     let permitted = shell.operator(0, &[&app[..], &["--connection", &id]].concat());
     assert!(permitted.contains("permitted") && permitted.contains("--purpose"), "{permitted}");
