@@ -24,6 +24,7 @@ mod demo_script;
 mod dependants;
 #[cfg(feature = "dev")]
 mod dev;
+mod distrust;
 mod doctor;
 mod environment;
 mod events;
@@ -275,7 +276,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     output.in_yaml(yaml);
     match execute(cli.command, &mut output) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.report(),
+        Err(failure) => doctor::explained(failure).report(),
     }
 }
 

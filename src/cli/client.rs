@@ -1,6 +1,7 @@
 //! How commands reach a running vault: like any client, with a profile.
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use clap::Args;
@@ -10,6 +11,7 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 use tonic::{Request, Status};
 
+use super::distrust::cause;
 use super::environment;
 use super::failure::Failure;
 use super::profile::{DEV_OPERATOR_PROFILE, DEV_PROFILE, Profile, Said};
@@ -22,6 +24,8 @@ use credvault_proto::v1::vault_service_client::VaultServiceClient;
 
 /// How long a command waits for a response.
 const CALL_TIMEOUT: Duration = Duration::from_secs(15);
+/// The profile of this process, once a vault was reached with it.
+static CALLED: OnceLock<Profile> = OnceLock::new();
 /// The heading of the options for the vault and the caller in the help of each command that has them.
 const HEADING: &str = "Vault and caller";
 
@@ -130,6 +134,11 @@ impl ClientArgs {
     }
 }
 
+/// The profile with which this process has reached a vault, if it has.
+pub(super) fn called() -> Option<&'static Profile> {
+    CALLED.get()
+}
+
 /// A word as a shell takes it: in quotes, if it has more than letters, digits and what stands in paths and URLs.
 fn quoted(word: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+=,".contains(c);
@@ -185,9 +194,14 @@ impl Client {
         })?;
         let channel = endpoint.connect().await.map_err(|error| {
             let (address, why) = (&profile.address, chain(&error));
-            let way_out = "`credvault doctor` looks for the cause";
+            let (why, way_out) = match cause(&why) {
+                Some(cause) => (cause.text.to_owned(), cause.advice),
+                None => (why, "`credvault doctor` looks for the cause"),
+            };
             Failure::from(Status::unavailable(format!("{address} cannot be reached: {why}; {way_out}")))
         })?;
+        // Kept for the case that the connection breaks. The first one is the one that the command line means.
+        let _ = CALLED.set(profile.clone());
         let whose = match profile.token_file {
             Some(_) => Whose::OfToken,
             None => Whose::of(profile.tenant.clone()),

@@ -3,6 +3,7 @@
 mod administered;
 mod connected;
 mod credentials;
+mod diagnosed;
 mod owned;
 mod recorded;
 mod updated;
