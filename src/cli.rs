@@ -29,6 +29,7 @@ mod doctor;
 mod environment;
 mod events;
 mod examples;
+mod explained;
 mod failure;
 mod fetch;
 mod fetch_many;
@@ -276,7 +277,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     output.in_yaml(yaml);
     match execute(cli.command, &mut output) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => doctor::explained(failure).report(),
+        Err(failure) => explained::explained(failure).report(),
     }
 }
 

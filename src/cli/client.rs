@@ -140,7 +140,7 @@ pub(super) fn called() -> Option<&'static Profile> {
 }
 
 /// A word as a shell takes it: in quotes, if it has more than letters, digits and what stands in paths and URLs.
-fn quoted(word: &str) -> String {
+pub(super) fn quoted(word: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+=,".contains(c);
     match !word.is_empty() && word.chars().all(is_plain) {
         true => word.to_owned(),
@@ -357,6 +357,7 @@ mod tests {
             tenant: None,
             user: None,
             token_file: None,
+            file: None,
         };
         match Client::connect(&profile).await {
             Err(Failure::Usage(text)) => text,

@@ -19,6 +19,7 @@ use super::lookup::{
     connection_id, deleted_connection_id, print_one, print_page_of, print_rotation, print_words, request_id,
     settings, time_text,
 };
+use super::near::check_provider;
 use super::output::{Format, Output};
 use super::rpcs::in_commands;
 use super::secret_input::SecretArgs;
@@ -316,6 +317,7 @@ impl CreateArgs {
 
 async fn list(arguments: ListArgs, output: &mut Output) -> Result<(), Failure> {
     let ListArgs { page, watch, client: caller, output: printed, filter } = arguments;
+    let provider_asked = filter.provider.as_deref();
     watch
         .show(&caller, printed.output, output, async |client, format, output| {
             // A watch counts days from each of its answers.
@@ -327,6 +329,9 @@ async fn list(arguments: ListArgs, output: &mut Output) -> Result<(), Failure> {
                     Ok((page.connections, page.next_page_token))
                 })
                 .await?;
+            if let Some(provider) = provider_asked.filter(|_| all.is_empty()) {
+                check_provider(client, provider).await?;
+            }
             print_page_of(client.whose(), (&all, &next), format, output)
         })
         .await

@@ -6,10 +6,9 @@ mod network;
 
 use clap::Args;
 use credvault_domain::{Clock as _, Timestamp};
-use tonic::Status;
 
 use super::args::OutputArgs;
-use super::client::{ClientArgs, called};
+use super::client::ClientArgs;
 use super::failure::Failure;
 use super::output::{Format, Output};
 use super::profile::Profile;
@@ -17,6 +16,8 @@ use super::serve::{ONE_THREAD, run as run_on};
 use crate::SystemClock;
 use finding::{Finding, State};
 use network::Place;
+
+pub(super) use network::distrust;
 
 /// Printed at the end of the command's help.
 pub(super) const EXAMPLES: &str = "Examples:
@@ -41,16 +42,6 @@ pub(super) fn run(arguments: &DoctorArgs, output: &mut Output) -> Result<(), Fai
     match wrong {
         0 => Ok(()),
         wrong => Err(Failure::Partly(format!("{wrong} of {} checks found something wrong", findings.len()))),
-    }
-}
-
-/// A failure with the cause in its place, where the connection broke because the vault does not trust the caller's certificate:
-/// the call itself sees a closed connection only.
-pub(super) fn explained(failure: Failure) -> Failure {
-    let Some(profile) = called().filter(|_| failure.is_broken()) else { return failure };
-    match run_on(ONE_THREAD, async { Ok(network::distrust(profile).await) }) {
-        Ok(Some(cause)) => Status::unauthenticated(format!("{}; {}", cause.text, cause.advice)).into(),
-        Ok(None) | Err(_) => failure,
     }
 }
 

@@ -234,6 +234,7 @@ fn profile(service: &str, port: u16, folder: &Path) -> Profile {
         tenant: (service != "operator").then(|| TENANT.to_owned()),
         user: None,
         token_file: None,
+        file: None,
     }
 }
 

@@ -2,10 +2,12 @@
 
 use anyhow::Context as _;
 use prost_types::value::Kind;
+use tonic::Status;
 
 use super::client::Client;
 use super::failure::Failure;
 use super::naming::{self, Name};
+use super::near::check_provider;
 use super::output::{Format, Output};
 use super::rpcs::in_commands;
 use super::whose::Whose;
@@ -78,13 +80,32 @@ pub(super) async fn all_connections(
     every_page(client, v1::ListConnectionsRequest { provider, show_deleted, ..Default::default() }).await
 }
 
+/// All connections at a provider that a person has named, who may have meant something else.
+async fn named_connections(
+    client: &Client,
+    provider: &str,
+    show_deleted: bool,
+) -> Result<Vec<v1::Connection>, Failure> {
+    let all = all_connections(client, provider, show_deleted).await?;
+    if !all.is_empty() {
+        return Ok(all);
+    }
+    match check_provider(client, provider).await {
+        Err(Failure::Status(status)) => {
+            let how = "a connection is named as PROVIDER/ACCOUNT, by its provider alone, or by its id";
+            Err(Status::not_found(format!("{}; {how}", status.message())).into())
+        }
+        checked => checked.map(|()| all),
+    }
+}
+
 /// The id of a connection that is named by its id, as `PROVIDER/ACCOUNT`, or by its provider alone: the user's own, or else
 /// the tenant's.
 pub(super) async fn connection_id(client: &Client, named: &str, shared: bool) -> Result<String, Failure> {
     match Name::read(named) {
         Name::Id(id) => Ok(id.to_owned()),
         Name::Account { provider, account } => {
-            let all = all_connections(client, provider, false).await?;
+            let all = named_connections(client, provider, false).await?;
             naming::chosen(all, account, client.user(), shared)
         }
     }
@@ -95,7 +116,7 @@ pub(super) async fn deleted_connection_id(client: &Client, named: &str) -> Resul
     match Name::read(named) {
         Name::Id(id) => Ok(id.to_owned()),
         Name::Account { provider, account } => {
-            naming::deleted(all_connections(client, provider, true).await?, account)
+            naming::deleted(named_connections(client, provider, true).await?, account)
         }
     }
 }

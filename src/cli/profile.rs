@@ -30,6 +30,9 @@ pub(super) struct Profile {
     pub(super) user: Option<String>,
     /// A file with a token, sent as `authorization: Bearer` instead of tenant and user.
     pub(super) token_file: Option<PathBuf>,
+    /// The file that it was read from, if it was.
+    #[serde(skip)]
+    pub(super) file: Option<PathBuf>,
 }
 
 impl Profile {
@@ -53,6 +56,7 @@ impl Profile {
             Failure::Usage(format!("the profile {} cannot be read: {error}; {way_out}", path.display()))
         })?;
         let mut profile = Self::parse(path, &text)?;
+        profile.file = Some(path.to_owned());
         let folder = path.parent().unwrap_or(Path::new(""));
         let token = profile.token_file.as_mut().into_iter();
         for file in
@@ -89,6 +93,7 @@ impl Said {
             tenant: None,
             user: None,
             token_file: None,
+            file: None,
         })
     }
 
@@ -142,7 +147,8 @@ token_file = "CANARY 7"
         };
         assert!(said().whole().is_none(), "a certificate is missing");
         let profile = Profile::parse(Path::new("profile.toml"), TEXT).expect("a profile");
-        let Profile { address, authority, certificate, key, tenant, user, token_file } = said().over(profile);
+        let Profile { address, authority, certificate, key, tenant, user, token_file, file: _ } =
+            said().over(profile);
         assert_eq!((address.as_str(), tenant.as_deref()), ("https://other:7443", Some("acme")));
         assert_eq!(
             (authority, certificate, key),

@@ -169,6 +169,7 @@ mod tests {
             tenant: None,
             user: None,
             token_file: Some(write("token", "CANARY")),
+            file: None,
         }
     }
 

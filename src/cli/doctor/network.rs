@@ -286,6 +286,7 @@ mod tests {
                 tenant: None,
                 user: None,
                 token_file: None,
+                file: None,
             };
             Place::of(&profile).ok().map(|place| (place.host, place.port))
         };

@@ -33,7 +33,12 @@ async fn the_catalog_and_the_life_of_a_tenant() {
     assert!(shell.operator(0, &["tenants", "resume", "acme"]).contains("active"));
     assert_eq!(app.token(by_id(&id)).await.unwrap(), "CANARY");
     assert_eq!(shell.json("operator", &["tenants", "get", "globex"])["displayName"], "Globex Ltd");
-    shell.operator(4, &["tenants", "get", "nowhere"]);
+    let unknown = shell.operator(4, &["tenants", "get", "nowhere"]);
+    assert!(unknown.contains("`credvault tenants list` shows those that there are"), "{unknown}");
+    // The operator's profile lies beside the app's.
+    let denied = shell.app(3, &["tenants", "list"]);
+    assert!(denied.contains("--profile operator.toml lies beside the profile in use"), "{denied}");
+    assert!(shell.app(4, &["providers", "get", "shopfy"]).contains("shopify is like it"));
 }
 
 /// The first page of a list, and the one behind it, each with one item, whose name is in this field.

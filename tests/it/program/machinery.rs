@@ -67,6 +67,9 @@ fn names_stand_in_for_ids(commands: &Commands<'_>, id: &str) {
     }
     let (code, missing) = run(commands, &["connections", "get", "shopify/other"], &[]);
     assert!(code == 4 && missing.contains("connections list"), "{missing}");
+    let (code, mistyped) = run(commands, &["connections", "get", "shopfy"], &[]);
+    assert!(code == 4 && mistyped.contains("shopify is like it"), "{mistyped}");
+    assert!(mistyped.contains("PROVIDER/ACCOUNT"), "{mistyped}");
     let (code, twice) = run(commands, &["fetch", "shopify/main", "--account", "main"], &[]);
     assert!(code == 2 && twice.contains("--account"), "{twice}");
     let (code, reported) = run(commands, &["usage", "report", "shopify/main", "orders.list"], &[]);
