@@ -35,6 +35,7 @@ mod fetch;
 mod fetch_many;
 #[cfg(feature = "dev")]
 mod folder;
+mod grouped;
 mod import;
 mod keys;
 mod limits;
@@ -104,7 +105,8 @@ The manual: docs/command-line.md. `credvault help COMMAND` has the options of a 
 const COMPLETION: &str = "CREDVAULT_COMPLETE";
 /// Printed at the end of the help of `completions`.
 const COMPLETIONS_EXAMPLES: &str = "Examples:
-  credvault completions bash > ~/.local/share/bash-completion/completions/credvault
+  credvault completions bash \\
+      > ~/.local/share/bash-completion/completions/credvault
   credvault completions zsh > ~/.zfunc/_credvault
   credvault completions fish > ~/.config/fish/completions/credvault.fish
 
@@ -232,7 +234,8 @@ fn without_values(mut error: clap::Error) -> clap::Error {
 
 /// The command line as it is parsed, completed and documented.
 fn program() -> clap::Command {
-    examples::with_examples(completion::with_tenants(Cli::command()))
+    let program = examples::with_examples(completion::with_tenants(Cli::command()));
+    grouped::with_groups(program).max_term_width(examples::WIDTH)
 }
 
 /// What the command line asks for, and whether a command prints for programs in YAML.

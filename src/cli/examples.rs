@@ -2,6 +2,9 @@
 
 use clap::Command;
 
+/// How wide the help is, also on a wider terminal.
+pub(super) const WIDTH: usize = 80;
+
 /// What follows the name of the program, in the order of the commands.
 pub(super) const EXAMPLES: &[&str] = &[
     #[cfg(feature = "dev")]
@@ -134,9 +137,25 @@ pub(super) fn with_examples(mut program: Command) -> Command {
     for example in EXAMPLES {
         let command = meant_by(example, &mut program);
         let before = command.get_after_help().map_or_else(|| "Examples:".to_owned(), ToString::to_string);
-        *command = std::mem::take(command).after_help(format!("{before}\n  credvault {example}"));
+        *command = std::mem::take(command).after_help(format!("{before}\n{}", in_lines(example)));
     }
     program
+}
+
+/// An example in lines that the help does not wrap, and that a shell takes as one.
+fn in_lines(example: &str) -> String {
+    let (mut text, mut length) = ("  credvault".to_owned(), "  credvault".len());
+    for word in example.split(' ') {
+        let end = " \\".len();
+        if length + 1 + word.len() + end > WIDTH {
+            text.push_str(" \\\n     ");
+            length = "     ".len();
+        }
+        text.push(' ');
+        text.push_str(word);
+        length += 1 + word.len();
+    }
+    text
 }
 
 /// The command that an example is of: the one that its first words lead to.
@@ -177,6 +196,8 @@ mod tests {
                 continue;
             }
             let help = below.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.lines().all(|line| line.chars().count() <= WIDTH), "{named}: {help}");
+            let help = help.replace(" \\\n     ", "");
             let examples: Vec<&str> = help.lines().filter(|line| line.starts_with("  credvault ")).collect();
             assert!(help.contains("Examples:") && !examples.is_empty(), "{named} has no example");
             for example in examples {
