@@ -26,6 +26,11 @@ pub(super) fn connections_completer() -> ArgValueCandidates {
     ArgValueCandidates::new(|| asked(connections))
 }
 
+/// Suggests the ids of the connections that the caller reaches, where no name is taken.
+pub(super) fn connection_ids_completer() -> ArgValueCandidates {
+    ArgValueCandidates::new(|| asked(connection_ids))
+}
+
 /// Suggests the ids of tenants, in the place of each argument that takes one.
 pub(super) fn with_tenants(command: Command) -> Command {
     let takes_a_tenant = |arg: &Arg| {
@@ -82,6 +87,12 @@ async fn connections(client: Client) -> Result<Vec<CompletionCandidate>, Failure
     let all = every_page(&client, v1::ListConnectionsRequest::default()).await?;
     let name = |one: v1::Connection| candidate(format!("{}/{}", one.provider, one.account_name), one.id);
     Ok(all.into_iter().map(name).collect())
+}
+
+async fn connection_ids(client: Client) -> Result<Vec<CompletionCandidate>, Failure> {
+    let all = every_page(&client, v1::ListConnectionsRequest::default()).await?;
+    let id = |one: v1::Connection| candidate(one.id, format!("{}/{}", one.provider, one.account_name));
+    Ok(all.into_iter().map(id).collect())
 }
 
 fn candidate(value: String, help: String) -> CompletionCandidate {

@@ -12,7 +12,7 @@ use tonic::Status;
 
 use super::args::{ConfigArgs, OutputArgs};
 use super::client::ClientArgs;
-use super::completion::providers_completer;
+use super::completion::{connection_ids_completer, providers_completer};
 use super::failure::Failure;
 use super::output::{Format, Output};
 use super::secret_input::text_of;
@@ -45,7 +45,7 @@ pub(super) struct ExplainArgs {
     #[arg(long, value_name = "USER")]
     of_user: Option<String>,
     /// A connection of the tenant that the call is about, in place of its provider and owner. Only a running vault knows it.
-    #[arg(long, value_name = "ID", conflicts_with_all = ["provider", "owner"])]
+    #[arg(long, value_name = "ID", conflicts_with_all = ["provider", "owner"], add = connection_ids_completer())]
     connection: Option<String>,
     /// The provider of the connection.
     #[arg(long, add = providers_completer())]

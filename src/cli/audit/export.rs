@@ -15,6 +15,7 @@ use crate::cli::client::{Client, ClientArgs};
 use crate::cli::failure::Failure;
 use crate::cli::lookup::word;
 use crate::cli::output::Output;
+use crate::cli::whose::Whose;
 use credvault_proto::v1;
 
 #[derive(Args, Debug)]
@@ -41,6 +42,10 @@ enum ExportFormat {
 
 pub(super) async fn write(arguments: ExportArgs, output: &mut Output) -> Result<(), Failure> {
     let client = arguments.client.connect().await?;
+    if *client.whose() == Whose::Platform {
+        // The file gets records only. If standard error is closed, they still come.
+        let _ = writeln!(std::io::stderr(), "records of the platform; name a tenant with --tenant");
+    }
     let descriptor = descriptor()?;
     let began = arguments.page_token.clone();
     let mut request = v1::ListAuditEventsRequest {

@@ -139,7 +139,7 @@ async fn greeting(mut stream: TlsStream<TcpStream>) -> io::Result<()> {
 }
 
 /// What the vault says about the caller's certificate, if that is why a connection broke.
-pub(super) async fn distrust(profile: &Profile) -> Option<Cause> {
+pub(in crate::cli) async fn distrust(profile: &Profile) -> Option<Cause> {
     let place = Place::of(profile).ok()?;
     let (stream, _) = port(&place).await.ok()?;
     let name = ServerName::try_from(place.host.clone()).ok()?;

@@ -189,6 +189,10 @@ fn completions_ask_the_vault(commands: &Commands<'_>) {
     let (code, names) = complete(&["connections", "create", "wooc"]);
     assert!(code == 0 && names.contains("woocommerce"), "{names}");
     assert!(complete(&["connec"]).1.contains("connections"));
+    let (code, tenants) = complete(&["tenants", "get", "de"]);
+    assert!(code == 0 && tenants.contains("demo"), "{tenants}");
+    let (code, actions) = complete(&["audit", "list", "--action", "Fetch"]);
+    assert!(code == 0 && actions.contains("FetchCredential"), "{actions}");
     // A vault that cannot be reached suggests nothing, and says nothing.
     let away = [("CREDVAULT_COMPLETE", "fish"), ("CREDVAULT_ADDRESS", "https://localhost:1")];
     let (code, nothing) = run(commands, &["--", "credvault", "connections", "get", "shop"], &away);
