@@ -207,7 +207,7 @@ enum Command {
     Console(console::ConsoleArgs),
     /// Import the credentials that another system has stored.
     Import(import::ImportArgs),
-    /// Print a script with which a shell completes commands, providers and connections.
+    /// Print a script with which a shell completes commands, providers, connections and tenants.
     #[command(after_help = COMPLETIONS_EXAMPLES)]
     Completions {
         /// The shell to complete for.

@@ -124,8 +124,9 @@ async fn greeting(mut stream: TlsStream<TcpStream>) -> io::Result<()> {
     let read = match refused {
         Ok(read) => read?,
         Err(_) => {
-            stream.write_all(PREFACE).await?;
-            stream.flush().await?;
+            // A refusal that is on its way says more than a write that fails.
+            let _ = stream.write_all(PREFACE).await;
+            let _ = stream.flush().await;
             match timeout(PATIENCE, stream.read(&mut first)).await {
                 Ok(read) => read?,
                 Err(_) => return Ok(()),
