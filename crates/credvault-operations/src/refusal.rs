@@ -53,7 +53,7 @@ pub enum Refusal {
     )]
     CatalogEntryGone(ProviderId),
     /// Neither the user nor the tenant nor the platform has a credential.
-    #[error("{}", not_configured(account.as_ref()))]
+    #[error("{}", not_configured(.account.as_ref()))]
     NotConfigured {
         /// The provider that was asked for.
         provider: ProviderId,

@@ -34,13 +34,6 @@ async fn records_are_listed_counted_and_exported() {
     let sums = shell.app(0, &["audit", "summary", "--by", "action,outcome", "--provider", "generic"]);
     assert!(sums.contains("CreateConnection") && sums.contains("COUNT"), "{sums}");
     shell.app(2, &["audit", "summary"]);
-    let recent = ["audit", "list", "--since", "1h", "--connection", "generic/main"];
-    let named = shell.app(0, &[&recent[..], &["--action", "FetchCredential"]].concat());
-    assert!(named.contains("of the tenant acme:") && named.contains(&id), "{named}");
-    let before = shell.app(0, &["audit", "list", "--until", "2d"]);
-    assert!(before.contains("none of the tenant acme"), "{before}");
-    assert!(shell.app(2, &["audit", "list", "--since", "soon"]).contains("90m, 1h or 2d"));
-    shell.app(4, &["audit", "list", "--connection", "generic/other"]);
 
     let listings = ["audit", "export", "--action", "ListConnections"];
     let lines = shell.app(0, &listings);
@@ -57,4 +50,13 @@ async fn records_are_listed_counted_and_exported() {
     let csv = shell.app(0, &[&fetches[..], &["--output", "csv"]].concat());
     assert!(csv.contains(r#","'=1+1, ""x""","#), "{csv}");
     assert!(shell.app(0, &fetches).contains(r#""purpose":"=1+1, \"x\"""#));
+
+    // A name is looked up by a listing, which has its own record.
+    let recent = ["audit", "list", "--since", "1h", "--connection", "generic/main"];
+    let named = shell.app(0, &[&recent[..], &["--action", "FetchCredential"]].concat());
+    assert!(named.contains("of the tenant acme:") && named.contains(&id), "{named}");
+    let before = shell.app(0, &["audit", "list", "--until", "2d"]);
+    assert!(before.contains("none of the tenant acme"), "{before}");
+    assert!(shell.app(2, &["audit", "list", "--since", "soon"]).contains("90m, 1h or 2d"));
+    shell.app(4, &["audit", "list", "--connection", "generic/other"]);
 }
