@@ -17,12 +17,9 @@ use credvault_proto::v1;
 
 const SECONDS_PER_DAY: i64 = 24 * 3600;
 
-/// The tenant and the period of a report, how to call, and how to print.
+/// The period of a report, how to call and for which tenant, and how to print.
 #[derive(Args, Debug)]
 pub(super) struct ReportArgs {
-    /// The tenant that the report is about. Without it, the profile's tenant; without both, the platform.
-    #[arg(long, value_name = "ID")]
-    of_tenant: Option<String>,
     /// How many whole days before today uses are counted from, at most 366. By default, the last 30 times 24 hours count.
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=366))]
     days: Option<u32>,
@@ -37,10 +34,7 @@ pub(super) struct ReportArgs {
 impl ReportArgs {
     /// Connects, and gives the tenant that the report is about; an empty one is the platform.
     pub(super) async fn connect(&self) -> Result<(Client, String), Failure> {
-        let tenant = match &self.of_tenant {
-            Some(tenant) => tenant.clone(),
-            None => self.client.read()?.tenant.unwrap_or_default(),
-        };
+        let tenant = self.client.tenant_or(None)?.unwrap_or_default();
         Ok((self.client.connect().await?, tenant))
     }
 

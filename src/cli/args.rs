@@ -1,5 +1,5 @@
 //! Arguments that several commands have: the configuration, how to print, pages, confirmations, pairs of a key and a value,
-//! how a connection fares, days and instants.
+//! how a connection fares, numbers of days.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -91,6 +91,11 @@ pub(super) struct ConfirmArgs {
 }
 
 impl ConfirmArgs {
+    /// Whether the command line itself has agreed, so that no question is asked.
+    pub(super) fn is_given(&self) -> bool {
+        self.yes
+    }
+
     /// Asks a person at the terminal, unless `--yes` has answered. `question` ends with what can be undone, and how.
     pub(super) fn ask(&self, question: &str) -> Result<(), Failure> {
         if self.yes {
@@ -123,12 +128,6 @@ pub(super) fn days(number: u32) -> Duration {
 /// How often a credential is to be replaced, as the wire has it; 0 days are never.
 pub(super) fn rotation_period(number: u32) -> Option<prost_types::Duration> {
     days(number).try_into().ok().filter(|_| number > 0)
-}
-
-/// A day such as 2026-11-21, which means its begin in UTC, or an instant such as 2026-11-21T08:30:00Z.
-pub(super) fn instant(text: &str) -> Result<prost_types::Timestamp, String> {
-    let rule = "must be a day, such as 2026-11-21, or an instant, such as 2026-11-21T08:30:00Z";
-    text.parse().map_err(|_| rule.to_owned())
 }
 
 /// How a connection is.

@@ -17,8 +17,9 @@ use super::completion::{connections_completer, providers_completer};
 use super::failure::Failure;
 use super::live::WatchArgs;
 use super::lookup::{
-    connection_id, deleted_connection_id, print_one, print_page, request_id, settings, time_text,
+    connection_id, deleted_connection_id, print_one, print_page_of, request_id, settings, time_text,
 };
+use super::near::check_provider;
 use super::output::{Format, Output};
 use super::rpcs::in_commands;
 use super::secret_input::SecretArgs;
@@ -320,6 +321,7 @@ impl CreateArgs {
 
 async fn list(arguments: ListArgs, output: &mut Output) -> Result<(), Failure> {
     let ListArgs { page, watch, client: caller, output: printed, filter } = arguments;
+    let provider_asked = filter.provider.as_deref();
     watch
         .show(&caller, printed.output, output, async |client, format, output| {
             // A watch counts days from each of its answers.
@@ -331,7 +333,10 @@ async fn list(arguments: ListArgs, output: &mut Output) -> Result<(), Failure> {
                     Ok((page.connections, page.next_page_token))
                 })
                 .await?;
-            print_page(&all, &next, format, output)
+            if let Some(provider) = provider_asked.filter(|_| all.is_empty()) {
+                check_provider(client, provider).await?;
+            }
+            print_page_of(client.whose(), (&all, &next), format, output)
         })
         .await
 }

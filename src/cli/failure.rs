@@ -10,6 +10,7 @@ use credvault_store::{BackupError, MigrateError};
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
+use super::distrust::cause;
 use super::rpcs::in_commands;
 use super::terminal;
 use crate::app::{ManagerError, StartError};
@@ -44,6 +45,21 @@ pub(super) enum Failure {
 }
 
 impl Failure {
+    /// Whether a connection to a vault broke, so that the vault has not said why.
+    pub(super) fn is_broken(&self) -> bool {
+        match self {
+            Self::Status(status) => {
+                status.source().is_some() && (is_broken(status) || status.code() == Code::Unavailable)
+            }
+            Self::Usage(_)
+            | Self::Settings(_)
+            | Self::Partly(_)
+            | Self::Invalid(_)
+            | Self::Unexpected(_)
+            | Self::OutputClosed => false,
+        }
+    }
+
     /// Prints what happened and gives the exit code.
     pub(super) fn report(self) -> ExitCode {
         let code = match &self {
@@ -111,9 +127,12 @@ fn code_of(status: &Status) -> u8 {
 fn describe(status: &Status) -> String {
     if let Some(source) = status.source().filter(|_| is_broken(status)) {
         let why = credvault_domain::chain(source);
-        return format!(
-            "UNAVAILABLE: the connection to the vault broke: {why}; `credvault doctor` looks for the cause"
-        );
+        return match cause(&why) {
+            Some(cause) => format!("UNAVAILABLE: {}; {}", cause.text, cause.advice),
+            None => format!(
+                "UNAVAILABLE: the connection to the vault broke: {why}; `credvault doctor` looks for the cause"
+            ),
+        };
     }
     let details = status.get_error_details();
     let reason = reason_of(status).map(|reason| format!(" {reason}")).unwrap_or_default();

@@ -236,6 +236,7 @@ fn profile(service: &str, port: u16, folder: &Path) -> Profile {
         user: None,
         token_file: None,
         environment: None,
+        file: None,
     }
 }
 

@@ -2,11 +2,14 @@
 
 use anyhow::Context as _;
 use prost_types::value::Kind;
+use tonic::Status;
 
 use super::client::Client;
 use super::failure::Failure;
 use super::naming::{self, Name};
+use super::near::check_provider;
 use super::output::{Format, Output};
+use super::whose::Whose;
 use credvault_proto::v1;
 
 /// Settings from the command line.
@@ -76,13 +79,32 @@ pub(super) async fn all_connections(
     every_page(client, v1::ListConnectionsRequest { provider, show_deleted, ..Default::default() }).await
 }
 
+/// All connections at a provider that a person has named, who may have meant something else.
+async fn named_connections(
+    client: &Client,
+    provider: &str,
+    show_deleted: bool,
+) -> Result<Vec<v1::Connection>, Failure> {
+    let all = all_connections(client, provider, show_deleted).await?;
+    if !all.is_empty() {
+        return Ok(all);
+    }
+    match check_provider(client, provider).await {
+        Err(Failure::Status(status)) => {
+            let how = "a connection is named as PROVIDER/ACCOUNT, by its provider alone, or by its id";
+            Err(Status::not_found(format!("{}; {how}", status.message())).into())
+        }
+        checked => checked.map(|()| all),
+    }
+}
+
 /// The id of a connection that is named by its id, as `PROVIDER/ACCOUNT`, or by its provider alone: the user's own, or else
 /// the tenant's.
 pub(super) async fn connection_id(client: &Client, named: &str, shared: bool) -> Result<String, Failure> {
     match Name::read(named) {
         Name::Id(id) => Ok(id.to_owned()),
         Name::Account { provider, account } => {
-            let all = all_connections(client, provider, false).await?;
+            let all = named_connections(client, provider, false).await?;
             naming::chosen(all, account, client.user(), shared)
         }
     }
@@ -93,7 +115,7 @@ pub(super) async fn deleted_connection_id(client: &Client, named: &str) -> Resul
     match Name::read(named) {
         Name::Id(id) => Ok(id.to_owned()),
         Name::Account { provider, account } => {
-            naming::deleted(all_connections(client, provider, true).await?, account)
+            naming::deleted(named_connections(client, provider, true).await?, account)
         }
     }
 }
@@ -160,6 +182,23 @@ pub(super) fn print_page(
             print_next(next_page_token, output)
         }
     }
+}
+
+/// The same for connections of one owner, whom a table names first.
+pub(super) fn print_page_of(
+    whose: &Whose,
+    (connections, next_page_token): (&[v1::Connection], &str),
+    format: Format,
+    output: &mut Output,
+) -> Result<(), Failure> {
+    match format {
+        Format::Json => {}
+        Format::Table if connections.is_empty() && next_page_token.is_empty() => {
+            return output.line(&whose.none());
+        }
+        Format::Table => output.line::<Failure>(&whose.title())?,
+    }
+    print_page(connections, next_page_token, format, output)
 }
 
 /// Says below a table how to see the next page, if there is one.

@@ -32,6 +32,9 @@ pub(super) struct Profile {
     pub(super) user: Option<String>,
     /// A file with a token, sent as `authorization: Bearer` instead of tenant and user.
     pub(super) token_file: Option<PathBuf>,
+    /// The file that it was read from, if it was.
+    #[serde(skip)]
+    pub(super) file: Option<PathBuf>,
 }
 
 impl Profile {
@@ -42,6 +45,11 @@ impl Profile {
         })
     }
 
+    /// The tenant that calls are for, unless a token names it.
+    pub(super) fn tenant(&self) -> Option<&str> {
+        self.tenant.as_deref().filter(|_| self.token_file.is_none())
+    }
+
     /// Reads the profile in a file. Its paths begin at the folder of the file.
     fn read(path: &Path) -> Result<Self, Failure> {
         let text = std::fs::read_to_string(path).map_err(|error| {
@@ -50,6 +58,7 @@ impl Profile {
             Failure::Usage(format!("the profile {} cannot be read: {error}; {way_out}", path.display()))
         })?;
         let mut profile = Self::parse(path, &text)?;
+        profile.file = Some(path.to_owned());
         let folder = path.parent().unwrap_or(Path::new(""));
         let token = profile.token_file.as_mut().into_iter();
         for file in
@@ -87,6 +96,7 @@ impl Said {
             tenant: None,
             user: None,
             token_file: None,
+            file: None,
         })
     }
 
@@ -147,7 +157,7 @@ token_file = "CANARY 7"
         };
         assert!(said().whole().is_none(), "a certificate is missing");
         let profile = Profile::parse(Path::new("profile.toml"), TEXT).expect("a profile");
-        let Profile { address, environment, authority, certificate, key, tenant, user, token_file } =
+        let Profile { address, environment, authority, certificate, key, tenant, user, token_file, file: _ } =
             said().over(profile);
         assert_eq!(environment, None, "another address is another vault");
         assert_eq!((address.as_str(), tenant.as_deref()), ("https://other:7443", Some("acme")));

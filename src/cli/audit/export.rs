@@ -12,6 +12,7 @@ use crate::cli::attempts::{Attempts, Next};
 use crate::cli::client::{Client, ClientArgs};
 use crate::cli::failure::Failure;
 use crate::cli::output::Output;
+use crate::cli::whose::Whose;
 use credvault_proto::v1;
 
 #[derive(Args, Debug)]
@@ -19,8 +20,8 @@ pub(in crate::cli) struct ExportArgs {
     #[command(flatten)]
     filter: FilterArgs,
     /// The form to write: one JSON object a line, or CSV with a line of headings.
-    #[arg(long, value_enum, default_value_t = ExportFormat::Jsonl)]
-    format: ExportFormat,
+    #[arg(long, value_enum, value_name = "FORMAT", alias = "format", default_value_t = ExportFormat::Jsonl)]
+    output: ExportFormat,
     /// Where an export that stopped continues, as it has printed. CSV has no headings then.
     #[arg(long, value_name = "TOKEN", default_value = "")]
     page_token: String,
@@ -38,13 +39,17 @@ enum ExportFormat {
 
 pub(super) async fn write(arguments: ExportArgs, output: &mut Output) -> Result<(), Failure> {
     let client = arguments.client.connect().await?;
+    if *client.whose() == Whose::Platform {
+        // The file gets records only. If standard error is closed, they still come.
+        let _ = writeln!(std::io::stderr(), "records of the platform; name a tenant with --tenant");
+    }
     let began = arguments.page_token.clone();
     let mut request = v1::ListAuditEventsRequest {
-        filter: Some(arguments.filter.filter()),
+        filter: Some(arguments.filter.filter(&client).await?),
         page_size: 500,
         page_token: arguments.page_token,
     };
-    if arguments.format == ExportFormat::Csv && began.is_empty() {
+    if arguments.output == ExportFormat::Csv && began.is_empty() {
         output.line::<Failure>(&csv_heading())?;
     }
     loop {
@@ -52,7 +57,7 @@ pub(super) async fn write(arguments: ExportArgs, output: &mut Output) -> Result<
             Ok(page) => page,
             Err(status) => return Err(stopped(&began, &request.page_token, status)),
         };
-        let line: fn(&v1::AuditEvent) -> String = match arguments.format {
+        let line: fn(&v1::AuditEvent) -> String = match arguments.output {
             ExportFormat::Jsonl => json_line,
             ExportFormat::Csv => csv_line,
         };

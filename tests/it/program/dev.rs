@@ -172,7 +172,7 @@ fn dev_makes_a_private_folder_once_and_serves_the_program() {
 fn listed_and_fetched(commands: &Commands<'_>) -> String {
     let (code, table) = commands.run(&["connections", "list"]);
     assert_eq!(code, 0, "{table}");
-    assert!(table.starts_with("PROVIDER "), "{table}");
+    assert!(table.starts_with("of the tenant demo:\nPROVIDER "), "{table}");
     assert!(table.contains("woocommerce"), "{table}");
     let (code, listed) = commands.run(&["connections", "list", "--provider", "shopify", "--output", "json"]);
     let listed: Value = serde_json::from_str(&listed).unwrap();

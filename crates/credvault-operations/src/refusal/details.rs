@@ -27,7 +27,7 @@ impl Refusal {
     /// Names and numbers for programs, by key. The keys are part of the public contract.
     pub fn metadata(&self) -> Vec<(&'static str, String)> {
         match self {
-            Self::NotConfigured { provider, user } => {
+            Self::NotConfigured { provider, user, account: _ } => {
                 let user = user.as_ref().map(|user| ("user", user.as_str().to_owned()));
                 std::iter::once(("provider", provider.as_str().to_owned())).chain(user).collect()
             }
