@@ -268,7 +268,7 @@ async function aCustomerPastesAWholeKey() {
   await page.getByRole("link", { name: "Add a connection" }).click();
   await page.getByLabel("Search").fill("google sheets");
   await page.getByRole("link", { name: "Google Sheets" }).click();
-  await page.getByRole("link", { name: "Service account" }).first().click();
+  // There is no app for consents there, so there is one way only.
   const file = page.getByLabel("Service account key (JSON)");
   await file.fill('{"type": "service_account", ');
   await file.press("Tab");
@@ -397,6 +397,35 @@ async function anApplicationEmbedsThePage() {
   await says(frame, "The account is connected.");
   await frame.getByRole("button", { name: "Done" }).click();
   await told("closed");
+}
+
+/// The person closes the window, or allows another account than the connection's: the page says so, and the application learns it.
+async function aConsentThatConnectsNothingIsSaidToBeOne() {
+  const made = await context();
+  const page = await made.newPage();
+  await page.goto(`${ours}/?embed=${encodeURIComponent(await session("--return-origin", ours))}`);
+  const told = (text, count) => page.waitForFunction(([text, count]) =>
+    [...document.querySelectorAll("#told li")].filter((item) => item.textContent === text).length === count, [text, count]);
+  const frame = page.frameLocator("credvault-connect iframe");
+  const opens = async (button) => (await Promise.all([made.waitForEvent("page"), button.click()]))[0];
+  const left = await opens(await consentForm(frame));
+  await left.getByRole("button", { name: "Allow" }).waitFor();
+  await left.close();
+  await says(frame, "If no window is open any more, go to Simulator again.");
+  await told("failed simulator", 1);
+  const again = await opens(frame.getByRole("link", { name: "Go to Simulator" }));
+  await again.getByRole("button", { name: "Allow" }).click();
+  await told("connected simulator", 1);
+  await frame.locator("summary", { hasText: "Simulator" }).click();
+  await frame.getByRole("link", { name: "Connect again Simulator" }).click();
+  const other = await opens(frame.getByRole("button", { name: "Continue to Simulator" }));
+  const closed = other.waitForEvent("close");
+  await other.getByLabel("Account").fill("shop-2");
+  await other.getByRole("button", { name: "Allow" }).click();
+  await closed;
+  await says(frame, "You gave access to another account than this connection's");
+  await told("failed simulator", 2);
+  expected(/400/);
 }
 
 /// A frame of another site that keeps no cookies opens a window, and the application's element hears that one.
@@ -581,6 +610,7 @@ try {
     aCustomerConnectsAKeyByKeyboardAlone, aCustomerPastesAWholeKey, aCustomerConsentsInAWindow, aWindowThatIsCutOffBecomesTheList,
     aCustomerOnAPhoneGoesThereAndComesBack, aWindowOnAPhoneComesBackFromADenial,
     theWindowOfTheDocumentsIsClosedByItsOpener, aCustomerWithoutScriptsDoesTheSame, anApplicationEmbedsThePage,
+    aConsentThatConnectsNothingIsSaidToBeOne,
     aFrameWithoutCookiesOpensAWindow, aPageLooksAgainWhenItsTimeIsOver, aHostilePageIsNeitherShownNorHeard, aLateOrForeignBrowserReadsWhy, thePageIsSmallAndFast,
     aSessionEndsByTime, aFrameOfAnotherSiteKeepsItsOwnCookie,
   ];

@@ -10,6 +10,7 @@
 //! themselves, in words and HTML, are the root package's.
 
 mod address;
+mod begun;
 mod changes;
 mod consenting;
 mod create;
@@ -21,11 +22,11 @@ mod provider_cards;
 mod reach;
 mod visit;
 
-pub use address::{ConsentWay, open_path, page_path, session_of};
-pub use changes::{Consequences, Ended, Tried};
+pub use address::{Awaited, ConsentWay, open_path, page_path};
+pub use changes::{Consequences, Ended, Stored, Tried};
 pub use consenting::Begun;
 pub use create::{Create, Created, create};
-pub use entry::{Entry, input_of};
+pub use entry::{ADDED_ON, CONNECT_PAGE, Entry, input_of};
 pub use form::Form;
 pub use limit::SessionLimit;
 pub use listing::{ListedConnection, Listing};

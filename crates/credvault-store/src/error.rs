@@ -158,9 +158,9 @@ pub enum Error {
         /// The largest number that is allowed.
         most: u32,
     },
-    /// The consent was given for another account.
+    /// The consent or the credential is another account's.
     #[error(
-        "the consent was given for an account other than this connection's; create another connection for it"
+        "this is the consent or the credential of an account other than this connection's; create another connection for it"
     )]
     OtherAccount,
     /// New settings would have the stored credential sent to another host.

@@ -89,6 +89,7 @@ pub use connect_sessions::ConnectSessions;
 pub use connect_sessions::found::ConnectSession;
 pub use connect_sessions::made::{MadeConnectSession, NewConnectSession, connect_session_name};
 pub use connection_key::ConnectionKey;
+pub use connections::accepted::Accepted;
 pub use connections::counts::{ConnectionCount, ConnectionKind};
 pub use connections::due_tests::DueTest;
 pub use connections::import::Imported;

@@ -8,6 +8,7 @@ use credvault_domain::{
 };
 use credvault_store::{ConnectionFilter, Listed};
 
+use super::begun::is_only_begun;
 use super::reach::Rights;
 use super::visit::Visit;
 use crate::connections::{self, Described};
@@ -65,7 +66,8 @@ pub struct ListedConnection {
 }
 
 impl Visit {
-    /// The connections that the page shows, from `page_token` on; empty for the first part.
+    /// The connections that the page shows, from `page_token` on; empty for the first part. Those that the person has begun to add
+    /// there and has not connected are not among them.
     ///
     /// # Errors
     /// As for ListConnections.
@@ -86,9 +88,11 @@ impl Visit {
                 let listed = connections::list(call, (filter, None), paging).await?;
                 let (scope, context) = (call.scope()?, Arc::clone(&call.context));
                 let mut rights = Rights::new(call, &scope, terms);
-                Ok(listed.map(|Listed { items, next_page_token }| Listing {
-                    connections: items.into_iter().map(|item| shown(&context, item, &mut rights)).collect(),
-                    next_page_token,
+                Ok(listed.map(|Listed { mut items, next_page_token }| {
+                    items.retain(|item| !is_only_begun(&item.connection));
+                    let connections =
+                        items.into_iter().map(|item| shown(&context, item, &mut rights)).collect();
+                    Listing { connections, next_page_token }
                 }))
             })
         })
@@ -127,7 +131,7 @@ fn shown(context: &Context, described: Described, rights: &mut Rights<'_>) -> Li
             .or_else(|| health.words.map(|words| words.customer)),
         reason: connection.error.map(|error| error.reason),
         by_consent: mode.is_some_and(|mode| mode.asks_consent()),
-        by_values: mode.is_some_and(|mode| mode.takes_values()),
+        by_values: mode.is_some_and(|mode| mode.can_be_filled_in()),
         since_test,
         actions,
         provider: connection.provider,

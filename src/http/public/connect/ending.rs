@@ -107,7 +107,8 @@ pub(super) async fn disconnect(
         let connection = connection_id(&connection)?;
         let ended = changes.disconnect(connection).await?;
         let done = if remains(ended.revocation) { Done::Remains } else { Done::Disconnected };
-        Ok(Answer::To(notice::address(&guest, "", Notice { done, connection })))
+        let told = Notice { done, connection, provider: Some(ended.provider) };
+        Ok(Answer::To(notice::address(&guest, "", &told)))
     })
     .await
 }
@@ -123,7 +124,8 @@ pub(super) async fn remove(
         let connection = connection_id(&connection)?;
         let ended = changes.remove(connection).await?;
         let done = if remains(ended.revocation) { Done::RemovedRemains } else { Done::Removed };
-        Ok(Answer::To(notice::address(&guest, "", Notice { done, connection })))
+        let told = Notice { done, connection, provider: Some(ended.provider) };
+        Ok(Answer::To(notice::address(&guest, "", &told)))
     })
     .await
 }
