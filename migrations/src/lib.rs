@@ -27,7 +27,7 @@ mod m0018_lost_stores;
 mod m0019_rotation_requests;
 mod m0020_rotation_pauses;
 mod m0021_connect_sessions;
-mod m0023_ended_tokens;
+mod m0022_ended_tokens;
 
 mod roles;
 
@@ -64,7 +64,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0019_rotation_requests::Migration),
             Box::new(m0020_rotation_pauses::Migration),
             Box::new(m0021_connect_sessions::Migration),
-            Box::new(m0023_ended_tokens::Migration),
+            Box::new(m0022_ended_tokens::Migration),
         ]
     }
 

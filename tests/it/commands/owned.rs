@@ -97,7 +97,10 @@ async fn an_app_keeps_what_a_change_does_not_name() {
     assert!(rotated.contains("https://app.example.com/other") && rotated.contains("hub1"), "{rotated}");
     let none = shell.operator(4, &[&rotate[..], &["--tenant", "acme"]].concat());
     assert!(none.contains("there is no app of the tenant acme"), "{none}");
-    let replaced =
-        put(0, &["--client-id", "hub2", "--replace", "--redirect-uri", "https://app.example.com/new"]);
+    let redirect_new = ["--redirect-uri", "https://app.example.com/new"];
+    let replaced = put(
+        0,
+        &[&redirect_new[..], &["--client-id", "hub2", "--client-secret", "secret.txt", "--replace"]].concat(),
+    );
     assert!(replaced.contains("hub2") && !replaced.contains("crm.objects"), "{replaced}");
 }

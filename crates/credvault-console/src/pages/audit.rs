@@ -20,7 +20,7 @@ pub(crate) async fn search(State(console): Shared, Extension(fields): Given) -> 
     let refusal = found.as_ref().err();
     let title = if sums(&fields) { "Audit: who did what" } else { "Audit" };
     let body = html! {
-        (recent(&fields, console.clock.now()))
+        (recent(&fields, refusal, console.clock.now()))
         (form(&fields, refusal))
         @match &found {
             Ok(found) => { (found) }

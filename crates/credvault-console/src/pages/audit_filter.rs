@@ -132,11 +132,12 @@ pub(crate) fn form(fields: &Fields, refusal: Option<&Refusal>) -> Markup {
     }
 }
 
-/// Links that search the same in the last hour, in the last day, and at any time.
-pub(crate) fn recent(fields: &Fields, now: Timestamp) -> Markup {
+/// Links that search the same in the last hour, in the last day, and at any time, without what is refused.
+pub(crate) fn recent(fields: &Fields, refusal: Option<&Refusal>, now: Timestamp) -> Markup {
+    let is_refused = |name: &str| refusal.is_some_and(|refusal| refusal.rule(name).is_some());
     let searched = |since: &str| {
         let mut pairs = carried(fields);
-        pairs.retain(|(name, _)| !["since", "before"].contains(name));
+        pairs.retain(|(name, _)| !["since", "before"].contains(name) && !is_refused(name));
         pairs.extend([("since", since), ("view", fields.get("view"))]);
         link("/audit", &pairs)
     };
@@ -183,7 +184,7 @@ mod tests {
     fn links_to_recent_records_keep_the_rest_of_the_search() {
         let fields = Fields::parse(b"tenant=acme&outcome=failed&since=2026-01-01&before=2026-01-02");
         let now = Timestamp::from_micros(1_795_219_265 * 1_000_000);
-        let text = recent(&fields, now).into_string();
+        let text = recent(&fields, None, now).into_string();
         assert!(text.contains("tenant=acme&amp;outcome=failed&amp;since=2026-11-20T23%3A01\""), "{text}");
         assert!(text.contains("since=2026-11-20T00%3A01\"") && !text.contains("before"), "{text}");
         assert!(text.contains("\"/audit?tenant=acme&amp;outcome=failed\""), "{text}");

@@ -23,6 +23,8 @@ const ANY_PURPOSE: &str = "a purpose that no policy names";
 const ANY_USER: &str = "a-user-that-no-policy-names";
 /// An address that policies do not name: it is kept for documentation (RFC 5737).
 const ANY_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+/// The network of the machine itself, which policies name by `isLoopback` as well.
+const LOOPBACK: &str = "127.0.0.0/8";
 /// What may vouch for a tenant.
 const SOURCES: [TenantSource; 3] = [TenantSource::Token, TenantSource::Assertion, TenantSource::Header];
 
@@ -176,8 +178,10 @@ impl Policies {
             narrowed.policies().flat_map(|policy| literals::compared(policy, fact)).collect()
         };
         let purposes = named("purpose").into_iter().filter_map(|text| Purpose::parse(&text).ok());
-        let addresses =
-            named("source").into_iter().filter_map(|network| Some((first_of(&network)?, Some(network))));
+        let mut networks = named("source");
+        networks.remove(LOOPBACK);
+        let networks = std::iter::once(LOOPBACK.to_owned()).chain(networks.into_iter().take(MAX_NETWORKS));
+        let addresses = networks.filter_map(|network| Some((first_of(&network)?, Some(network))));
         let any_user = UserId::parse(ANY_USER).ok();
         let (tenant_sources, users) = match (&asked.tenant, &asked.owner) {
             (None, _) => (vec![Some(TenantSource::None)], vec![None]),
@@ -193,7 +197,7 @@ impl Policies {
                 .into_iter()
                 .chain(purposes.take(MAX_PURPOSES).map(Some))
                 .collect(),
-            addresses: [(ANY_ADDRESS, None)].into_iter().chain(addresses.take(MAX_NETWORKS)).collect(),
+            addresses: [(ANY_ADDRESS, None)].into_iter().chain(addresses).collect(),
         }
     }
 }

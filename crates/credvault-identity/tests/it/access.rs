@@ -48,6 +48,8 @@ fn what_a_policy_asks_of_a_call_is_what_the_call_needs() {
                 || context.purpose like "report *") };
         @id("network") permit (principal == Service::"spiffe://one.test/network", action in Action::"Fetching", resource)
             when { context.source.isInRange(ip("10.0.0.0/8")) || context.source == ip("192.168.1.9") };
+        @id("here") permit (principal == Service::"spiffe://one.test/here", action in Action::"Fetching", resource)
+            when { context.source.isLoopback() };
         @id("users") permit (principal == Service::"spiffe://one.test/users", action in Action::"Fetching", resource)
             when { context has user };
         @id("tokens") permit (principal == Service::"spiffe://one.test/tokens", action in Action::"Fetching", resource)
@@ -74,6 +76,7 @@ fn what_a_policy_asks_of_a_call_is_what_the_call_needs() {
     assert_eq!(purposes, ["audit", "books", "order sync"]);
     let network = needs(&policies, &fetch("network"));
     assert_eq!(network.networks, ["10.0.0.0/8", "192.168.1.9"]);
+    assert_eq!(needs(&policies, &fetch("here")).networks, ["127.0.0.0/8"]);
     assert_eq!(needs(&policies, &fetch("users")), AccessNeeds { user_required: true, ..vouched.clone() });
     assert_eq!(needs(&policies, &fetch("tokens")).tenant_sources, [TenantSource::Assertion]);
     let other = access(&policies, &fetch("other"));

@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use credvault_domain::{Action, AuthMode, Config, Connection, ConnectionId, ConnectionState};
+use credvault_domain::{Action, AuthMode, Config, Connection, ConnectionId, HealthState};
 use credvault_identity::Facts;
-use credvault_store::ConnectionFilter;
+use credvault_store::{ConnectionFilter, HealthFilter};
 
 use super::entry::{ADDED_ON, CONNECT_PAGE};
 use crate::call::record_refusal;
@@ -42,7 +42,7 @@ pub(super) async fn make_way(
     let filter = ConnectionFilter {
         owner: Some(owner),
         provider: Some(create.provider.clone()),
-        state: Some(ConnectionState::Disconnected),
+        health: Some(HealthFilter { state: HealthState::NotConnected, incidents: Vec::new() }),
         ..ConnectionFilter::default()
     };
     let page = call.page(Some(&scope), Paging::new(PAGE_ITEMS, String::new(), Vec::new())).await?;

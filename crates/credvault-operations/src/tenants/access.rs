@@ -132,7 +132,8 @@ pub async fn access_report(
 
 fn period(start: Option<Timestamp>, end: Option<Timestamp>, now: Timestamp) -> Parsed<Period> {
     let days = |number: u32| Duration::from_secs(u64::from(number) * SECONDS_PER_DAY);
-    let end = end.unwrap_or(now);
+    // The present is in it.
+    let end = end.unwrap_or_else(|| now.after(Duration::from_micros(1)));
     let start = start.unwrap_or_else(|| end.before(days(DEFAULT_DAYS)));
     if start >= end {
         return Err(Violations::of(
@@ -310,11 +311,12 @@ mod tests {
         let now = Timestamp::from_micros(4_000_000_000_000_000);
         let day = Duration::from_secs(SECONDS_PER_DAY);
         let usual = period(None, None, now).expect("right");
-        assert_eq!((usual.start, usual.end), (now.before(day * 30), now));
+        let end = now.after(Duration::from_micros(1));
+        assert_eq!((usual.start, usual.end), (end.before(day * 30), end));
         let earlier = now.before(day * 100);
         assert_eq!(period(None, Some(earlier), now).expect("right").start, earlier.before(day * 30));
-        assert!(period(Some(now.before(day * 400)), None, now).is_ok());
-        for (start, end) in [(now, None), (now.before(day * 401), None), (now, Some(earlier))] {
+        assert!(period(Some(end.before(day * 400)), None, now).is_ok());
+        for (start, end) in [(end, None), (now.before(day * 401), None), (now, Some(earlier))] {
             let violations = period(Some(start), end, now).expect_err("no period");
             assert!(violations.iter().all(|one| one.field == "start_time"));
         }
