@@ -4,7 +4,7 @@
 /// The owner of what a command shows or changes.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Whose {
-    /// The platform itself.
+    /// The platform itself, for its own things.
     Platform,
     /// The tenant with this id.
     Tenant(String),

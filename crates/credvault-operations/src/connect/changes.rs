@@ -35,7 +35,7 @@ pub struct Tried {
 pub struct Stored {
     /// The connection that has it.
     pub connection: ConnectionId,
-    /// Its version.
+    /// The version that it is stored as.
     pub version: Version,
     /// What the provider said of it; `None` if the vault cannot ask.
     pub verdict: Option<Verdict>,
