@@ -246,12 +246,12 @@ async function aPolicyIsAsked() {
 
 async function aWrongSearchKeepsItsForm() {
   await page.goto(`${origin}/audit?tenant=demo`);
-  await page.getByLabel("User").fill("u1");
+  await page.getByRole("textbox", { name: "User" }).fill("u1");
   await page.getByLabel("Connection (account name or id)").fill("none");
   await page.getByLabel("Since (UTC)").fill("2026-01-01T08:30");
   await page.getByRole("button", { name: "Search" }).click();
   await page.locator("#wrong-connection").waitFor();
-  assert.equal(await page.getByLabel("User").inputValue(), "u1");
+  assert.equal(await page.getByRole("textbox", { name: "User" }).inputValue(), "u1");
   assert.equal(await page.getByLabel("Since (UTC)").inputValue(), "2026-01-01T08:30");
   complaints.splice(0); // Chromium calls the refusal an error.
   await page.getByRole("link", { name: "Last hour" }).waitFor();
