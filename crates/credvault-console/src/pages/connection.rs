@@ -41,7 +41,7 @@ pub(crate) async fn show(State(console): Shared, Extension(fields): Given) -> An
         latest(&console, tenant, filter(), reads)
     );
     let body = html! {
-        (state(&connection)) " " (health(&connection))
+        p { (state(&connection)) " " (health(&connection)) }
         (texts(&connection))
         (actions(&console, &fields, &connection)?)
         (section("facts", "What it is", facts(&connection)))
