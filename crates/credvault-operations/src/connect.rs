@@ -1,6 +1,6 @@
 //! The connect page: a page of the vault's own on which a customer lists, adds, repairs and ends connections.
 //!
-//! A service makes a session for its verified user ([`create`]), and the browser of that user opens the URL. From then on the
+//! A service makes a session for its verified user ([`create()`]), and the browser of that user opens the URL. From then on the
 //! browser's requests are calls of that service for that user ([`Visit`]): each runs an operation of this crate in the same
 //! frame, so source rules, limits, policy and the audit log are those of the RPC that does the same. Three things are narrower
 //! than for the service itself: the calls reach the user's own connections and shared ones only, at the session's providers
