@@ -4,6 +4,7 @@
 use std::cell::RefCell;
 
 use clap::Args;
+use credvault_console::call_needs;
 use credvault_domain::Clock as _;
 
 use super::args::{OutputArgs, PageArgs, days};
@@ -108,33 +109,14 @@ pub(super) fn action_rows(
     actions.iter().map(row).collect()
 }
 
-/// What a permitted call needs, in words.
+/// What a permitted call needs, in words. What vouches for the tenant is left out where a header is enough.
 fn needs(action: &v1::ActionAccess, owner: Option<&v1::Owner>) -> String {
-    if !action.permitted {
-        return "-".to_owned();
+    let mut action = action.clone();
+    if action.tenant_sources.iter().any(|source| source == "header") {
+        action.tenant_sources.clear();
     }
-    let mut needs = Vec::new();
-    match action.purpose_rule() {
-        v1::PurposeRule::Unspecified | v1::PurposeRule::NotNeeded => {}
-        v1::PurposeRule::Any => needs.push("a purpose".to_owned()),
-        v1::PurposeRule::OneOf => needs.push(format!("the purpose {}", action.purposes.join(" or "))),
-    }
-    let of_user = owner.filter(|owner| owner.kind() == v1::OwnerKind::User && !action.other_users);
-    match of_user {
-        // Of several users, none is named.
-        Some(owner) if owner.user_id.is_empty() => needs.push("the owning user".to_owned()),
-        Some(owner) => needs.push(format!("the user {}", owner.user_id)),
-        None if action.user_required => needs.push("a user".to_owned()),
-        None => {}
-    }
-    let by_header = action.tenant_sources.iter().any(|source| source == "header");
-    if !action.tenant_sources.is_empty() && !by_header {
-        needs.push(format!("the tenant by {}", action.tenant_sources.join(" or ")));
-    }
-    if !action.source_networks.is_empty() {
-        needs.push(format!("an address in {}", action.source_networks.join(" or ")));
-    }
-    if needs.is_empty() { "-".to_owned() } else { needs.join(", ") }
+    let needs = call_needs(&action, owner);
+    if needs.is_empty() { "-".to_owned() } else { needs }
 }
 
 /// The ids of policies in one text.

@@ -9,6 +9,7 @@
 //! `Refusal`.
 
 mod assets;
+mod call_needs;
 mod chart;
 mod fields;
 mod record_text;
@@ -26,6 +27,7 @@ mod guard;
 mod pages;
 mod routes;
 
+pub use call_needs::call_needs;
 pub use console::Console;
 pub use record_text::{csv_heading, csv_line, json_line};
 pub use routes::router;

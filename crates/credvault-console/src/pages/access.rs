@@ -3,6 +3,7 @@
 use credvault_proto::v1;
 use maud::{Markup, html};
 
+use crate::call_needs::call_needs;
 use crate::console::Console;
 use crate::frame::table;
 use crate::refusal::Refusal;
@@ -70,37 +71,11 @@ fn rows(access: &v1::ServiceAccess, owner: Option<&v1::Owner>) -> Vec<Vec<Markup
             },
             html! { (action.action) },
             badge(said.0, said.1),
-            html! { (needs(action, owner)) },
+            html! { (call_needs(action, owner)) },
             html! { (ids(&action.policies)) },
         ]
     };
     access.actions.iter().map(row).collect()
-}
-
-/// What a permitted call needs, in words.
-fn needs(action: &v1::ActionAccess, owner: Option<&v1::Owner>) -> String {
-    if !action.permitted {
-        return String::new();
-    }
-    let mut needs = Vec::new();
-    match action.purpose_rule() {
-        v1::PurposeRule::Unspecified | v1::PurposeRule::NotNeeded => {}
-        v1::PurposeRule::Any => needs.push("a purpose".to_owned()),
-        v1::PurposeRule::OneOf => needs.push(format!("the purpose {}", action.purposes.join(" or "))),
-    }
-    let of_user = owner.filter(|owner| owner.kind() == v1::OwnerKind::User && !action.other_users);
-    match of_user {
-        Some(owner) => needs.push(format!("the user {}", owner.user_id)),
-        None if action.user_required => needs.push("a user".to_owned()),
-        None => {}
-    }
-    if !action.tenant_sources.is_empty() {
-        needs.push(format!("the tenant by {}", action.tenant_sources.join(" or ")));
-    }
-    if !action.source_networks.is_empty() {
-        needs.push(format!("an address in {}", action.source_networks.join(" or ")));
-    }
-    needs.join(", ")
 }
 
 fn ids(policies: &[v1::DecidingPolicy]) -> String {
@@ -138,20 +113,6 @@ mod tests {
             purpose_rule: v1::PurposeRule::Any.into(),
             ..Default::default()
         }
-    }
-
-    fn owner(kind: v1::OwnerKind, user: &str) -> v1::Owner {
-        v1::Owner { kind: kind.into(), user_id: user.to_owned() }
-    }
-
-    #[test]
-    fn what_a_call_needs_is_said_and_nothing_where_none_is_permitted() {
-        let (tenant, user) = (owner(v1::OwnerKind::Tenant, ""), owner(v1::OwnerKind::User, "u1"));
-        assert_eq!(needs(&fetch(true), Some(&tenant)), "a purpose, the tenant by token or header");
-        assert_eq!(needs(&fetch(true), Some(&user)), "a purpose, the user u1, the tenant by token or header");
-        let others = v1::ActionAccess { other_users: true, ..fetch(true) };
-        assert_eq!(needs(&others, Some(&user)), needs(&fetch(true), Some(&tenant)));
-        assert_eq!(needs(&fetch(false), Some(&user)), "");
     }
 
     #[test]
