@@ -13,8 +13,15 @@ pub(super) struct Cause {
 pub(super) const CLOSED: &str = "the vault closes a connection whose certificate it does not trust: compare the certificate's trust \
                                  domain and authority with the vault's identity.trust_domains; otherwise try again";
 
+/// The certificate is not one that the vault takes from a service.
+const UNUSABLE: Cause = Cause {
+    text: "the vault cannot use your certificate",
+    advice: "have one issued for the service's SPIFFE ID; docs/identity.md says how",
+    is_distrust: true,
+};
+
 /// The alerts and faults of TLS that say what is wrong, each as the library prints it.
-const CAUSES: [(&str, Cause); 5] = [
+const CAUSES: [(&str, Cause); 7] = [
     (
         "fatal alert: UnknownCA",
         Cause {
@@ -40,14 +47,10 @@ const CAUSES: [(&str, Cause); 5] = [
             is_distrust: true,
         },
     ),
-    (
-        "fatal alert: BadCertificate",
-        Cause {
-            text: "the vault cannot use your certificate",
-            advice: "have one issued for the service's SPIFFE ID; docs/identity.md says how",
-            is_distrust: true,
-        },
-    ),
+    ("fatal alert: BadCertificate", UNUSABLE),
+    // Such as that of an authority in the place of a service's.
+    ("fatal alert: CertificateUnknown", UNUSABLE),
+    ("fatal alert: UnsupportedCertificate", UNUSABLE),
     (
         "InvalidContentType",
         Cause {
@@ -78,6 +81,8 @@ mod tests {
             AlertDescription::CertificateExpired,
             AlertDescription::CertificateRequired,
             AlertDescription::BadCertificate,
+            AlertDescription::CertificateUnknown,
+            AlertDescription::UnsupportedCertificate,
         ] {
             assert!(said(Error::AlertReceived(alert)).is_some_and(|cause| cause.is_distrust), "{alert:?}");
         }
