@@ -246,7 +246,7 @@ async fn connect_pages(vault: &TestVault, process: &Process) -> String {
     for (name, path) in [
         ("list", path.clone()),
         ("providers", format!("{path}/add")),
-        ("form", format!("{path}/add/woocommerce")),
+        ("a provider", format!("{path}/add/woocommerce")),
     ] {
         text += &row(name, timed(async || get(&path).await).await);
     }

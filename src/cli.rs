@@ -1,5 +1,7 @@
 //! The command line: its commands, and the exit code of each outcome.
 
+mod access;
+mod administered;
 mod affected;
 mod apps;
 mod args;
@@ -23,15 +25,18 @@ mod demo_script;
 mod dependants;
 #[cfg(feature = "dev")]
 mod dev;
+mod distrust;
 mod doctor;
 mod environment;
 mod events;
 mod examples;
+mod explained;
 mod failure;
 mod fetch;
 mod fetch_many;
 #[cfg(feature = "dev")]
 mod folder;
+mod grouped;
 mod import;
 mod keys;
 mod limits;
@@ -40,6 +45,7 @@ mod lookup;
 mod manual;
 mod named;
 mod naming;
+mod near;
 mod output;
 mod policy;
 mod profile;
@@ -53,6 +59,7 @@ mod rpcs;
 mod schema;
 mod secret_input;
 mod secrets;
+mod sentences;
 mod serve;
 mod services;
 mod shown;
@@ -63,11 +70,13 @@ mod tenants;
 mod terminal;
 #[cfg(test)]
 mod tests;
+mod times;
 mod tools;
 mod usage;
 mod users;
 mod watching;
 mod webhook;
+mod whose;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -98,7 +107,8 @@ The manual: docs/command-line.md. `credvault help COMMAND` has the options of a 
 const COMPLETION: &str = "CREDVAULT_COMPLETE";
 /// Printed at the end of the help of `completions`.
 const COMPLETIONS_EXAMPLES: &str = "Examples:
-  credvault completions bash > ~/.local/share/bash-completion/completions/credvault
+  credvault completions bash \\
+      > ~/.local/share/bash-completion/completions/credvault
   credvault completions zsh > ~/.zfunc/_credvault
   credvault completions fish > ~/.config/fish/completions/credvault.fish
 
@@ -199,7 +209,7 @@ enum Command {
     Console(console::ConsoleArgs),
     /// Import the credentials that another system has stored.
     Import(import::ImportArgs),
-    /// Print a script with which a shell completes commands, providers and connections.
+    /// Print a script with which a shell completes commands, providers, connections and tenants.
     #[command(after_help = COMPLETIONS_EXAMPLES)]
     Completions {
         /// The shell to complete for.
@@ -226,7 +236,8 @@ fn without_values(mut error: clap::Error) -> clap::Error {
 
 /// The command line as it is parsed, completed and documented.
 fn program() -> clap::Command {
-    examples::with_examples(Cli::command())
+    let program = examples::with_examples(completion::with_tenants(Cli::command()));
+    grouped::with_groups(program).max_term_width(examples::WIDTH)
 }
 
 /// What the command line asks for, and whether a command prints for programs in YAML.
@@ -271,7 +282,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     output.in_yaml(yaml);
     match execute(cli.command, &mut output) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.report(),
+        Err(failure) => explained::explained(failure).report(),
     }
 }
 

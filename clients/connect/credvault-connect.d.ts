@@ -26,7 +26,7 @@ export interface CredvaultConnectEventMap {
   removed: CredvaultConnectEvent;
   /** The person gave no access. */
   denied: CredvaultConnectEvent;
-  /** A consent failed. */
+  /** A consent failed, or its window is gone. */
   failed: CredvaultConnectEvent;
   /** The person is done, and the session has ended. */
   closed: CredvaultConnectEvent;

@@ -27,7 +27,8 @@ mod m0018_lost_stores;
 mod m0019_rotation_requests;
 mod m0020_rotation_pauses;
 mod m0021_connect_sessions;
-mod m0022_audit_journal;
+mod m0022_ended_tokens;
+mod m0023_audit_journal;
 
 mod roles;
 
@@ -64,7 +65,8 @@ impl MigratorTrait for Migrator {
             Box::new(m0019_rotation_requests::Migration),
             Box::new(m0020_rotation_pauses::Migration),
             Box::new(m0021_connect_sessions::Migration),
-            Box::new(m0022_audit_journal::Migration),
+            Box::new(m0022_ended_tokens::Migration),
+            Box::new(m0023_audit_journal::Migration),
         ]
     }
 

@@ -22,9 +22,7 @@ pub(super) fn load(settings: &Pages, problems: &mut Problems) -> Option<Arc<Desi
     let languages = Languages::load(language_folder.as_deref(), language);
     let key = match &languages {
         Err(LanguageError::Missing(_)) => "pages.language",
-        Ok(_) | Err(LanguageError::Unreadable(_) | LanguageError::Name(_) | LanguageError::Broken { .. }) => {
-            "pages.language_folder"
-        }
+        Ok(_) | Err(LanguageError::Unreadable(_) | LanguageError::Broken(_)) => "pages.language_folder",
     };
     let languages = problems.take(key, languages.map_err(|error| chain(&error)));
     let pictures = Pictures { logo: logo?, logo_dark: logo_dark?, icon: icon? };

@@ -1,5 +1,5 @@
 //! Arguments that several commands have: the configuration, how to print, pages, confirmations, pairs of a key and a value,
-//! how a connection fares, days and instants.
+//! how a connection fares, numbers of days.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -91,6 +91,11 @@ pub(super) struct ConfirmArgs {
 }
 
 impl ConfirmArgs {
+    /// Whether the command line itself has agreed, so that no question is asked.
+    pub(super) fn is_given(&self) -> bool {
+        self.yes
+    }
+
     /// Asks a person at the terminal, unless `--yes` has answered. `question` ends with what can be undone, and how.
     pub(super) fn ask(&self, question: &str) -> Result<(), Failure> {
         if self.yes {
@@ -125,12 +130,6 @@ pub(super) fn rotation_period(number: u32) -> Option<prost_types::Duration> {
     days(number).try_into().ok().filter(|_| number > 0)
 }
 
-/// A day such as 2026-11-21, which means its begin in UTC, or an instant such as 2026-11-21T08:30:00Z.
-pub(super) fn instant(text: &str) -> Result<prost_types::Timestamp, String> {
-    let rule = "must be a day, such as 2026-11-21, or an instant, such as 2026-11-21T08:30:00Z";
-    text.parse().map_err(|_| rule.to_owned())
-}
-
 /// How a connection is.
 #[derive(ValueEnum, Clone, Copy, Debug)]
 pub(super) enum HealthArg {
@@ -142,9 +141,9 @@ pub(super) enum HealthArg {
     Ending,
     /// Its grant or key has ended.
     Ended,
-    /// It does not work.
+    /// It does not work, and its owner or the platform has to act.
     Error,
-    /// Whether it works is not known.
+    /// Whether it works is not known, or it does not at the moment; the vault tries again by itself.
     Uncertain,
     /// Its provider fails for many.
     ProviderIncident,

@@ -55,15 +55,26 @@ pub(super) fn run(command: AuditCommand, output: &mut Output) -> Result<(), Fail
 async fn list(arguments: ListArgs, output: &mut Output) -> Result<(), Failure> {
     let client = arguments.client.connect().await?;
     let request = v1::ListAuditEventsRequest {
-        filter: Some(arguments.filter.filter()),
+        filter: Some(arguments.filter.filter(&client).await?),
         page_size: arguments.page_size,
         page_token: arguments.page_token,
     };
     let page = client.audit().list_audit_events(request).await?.into_inner();
     let headings = ["TIME", "SERVICE", "USER", "ACTION", "OUTCOME", "PROVIDER", "CONNECTION", "POLICIES"];
     let found = (page.events.as_slice(), page.next_page_token.as_str());
-    shown::page("AuditEvent", found, arguments.output.output, output, &headings, row)
+    shown::page_of(
+        client.whose(),
+        "AuditEvent",
+        found,
+        arguments.output.output,
+        output,
+        (&headings, SPARE),
+        row,
+    )
 }
+
+/// How many of the last columns a narrow terminal leaves out at most.
+const SPARE: usize = 3;
 
 fn row(event: &v1::AuditEvent) -> Vec<String> {
     let outcome = word(event.outcome().as_str_name(), "AUDIT_OUTCOME_");

@@ -18,7 +18,7 @@ use credvault_proto::v1;
 /// Printed at the end of the command's help.
 pub(super) const EXAMPLES: &str = "Examples:
   credvault run shopify/main -- printenv SHOPIFY_ACCESS_TOKEN
-  credvault run generic --account mail --env MAIL_PASSWORD=token -- ./send-mail --all
+  credvault run generic --account mail --env PASSWORD=token -- ./send-mail
   credvault run shopify -- credvault run slack -- ./sync";
 
 #[derive(Args, Debug)]

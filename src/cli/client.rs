@@ -1,6 +1,7 @@
 //! How commands reach a running vault: like any client, with a profile.
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use clap::Args;
@@ -10,10 +11,11 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 use tonic::{Request, Status};
 
-use super::args::OutputArgs;
+use super::distrust::cause;
 use super::environment;
 use super::failure::Failure;
 use super::profile::{DEV_OPERATOR_PROFILE, DEV_PROFILE, Profile, Said};
+use super::whose::Whose;
 use crate::trace;
 use credvault_proto::v1::admin_service_client::AdminServiceClient;
 use credvault_proto::v1::audit_service_client::AuditServiceClient;
@@ -22,6 +24,8 @@ use credvault_proto::v1::vault_service_client::VaultServiceClient;
 
 /// How long a command waits for a response.
 const CALL_TIMEOUT: Duration = Duration::from_secs(15);
+/// The profile of this process, once a vault was reached with it.
+static CALLED: OnceLock<Profile> = OnceLock::new();
 /// The heading of the options for the vault and the caller in the help of each command that has them.
 const HEADING: &str = "Vault and caller";
 
@@ -35,8 +39,9 @@ pub(super) struct ClientArgs {
     /// The vault's address, such as https://localhost:7443, instead of the profile's; or CREDVAULT_ADDRESS.
     #[arg(long, value_name = "URL", value_parser = NonEmptyStringValueParser::new(), help_heading = HEADING)]
     address: Option<String>,
-    /// The tenant to act for, instead of the profile's; or CREDVAULT_TENANT.
-    #[arg(long, value_parser = NonEmptyStringValueParser::new(), help_heading = HEADING)]
+    /// The tenant that the command is about, instead of the profile's; or CREDVAULT_TENANT.
+    #[arg(long, value_name = "ID", alias = "of-tenant", value_parser = NonEmptyStringValueParser::new(),
+        help_heading = HEADING)]
     tenant: Option<String>,
     /// The user to act for, instead of the profile's; or CREDVAULT_USER.
     #[arg(long, value_parser = NonEmptyStringValueParser::new(), help_heading = HEADING)]
@@ -52,34 +57,30 @@ pub(super) struct ClientArgs {
     key: Option<PathBuf>,
 }
 
-/// The tenant that a command of its administrators is about, how to call, and how to print.
-#[derive(Args, Debug)]
-pub(super) struct TenantArgs {
-    /// The id of the tenant.
-    #[arg(value_name = "TENANT_ID")]
-    pub(super) id: String,
-    #[command(flatten)]
-    pub(super) client: ClientArgs,
-    #[command(flatten)]
-    pub(super) output: OutputArgs,
-}
-
-/// Who owns the apps or endpoints that a command of administrators is about, how to call, and how to print.
-#[derive(Args, Debug)]
-pub(super) struct OfTenantArgs {
-    /// The tenant that owns the app or endpoint. Without it, the platform's own; its endpoints get the events of all tenants.
-    #[arg(long, value_name = "ID", default_value = "")]
-    pub(super) of_tenant: String,
-    #[command(flatten)]
-    pub(super) client: ClientArgs,
-    #[command(flatten)]
-    pub(super) output: OutputArgs,
-}
-
 impl ClientArgs {
     /// The tenant that the command line names.
     pub(super) fn tenant(&self) -> Option<&str> {
         self.tenant.as_deref()
+    }
+
+    /// The tenant that option or variable names.
+    pub(super) fn said_tenant(&self) -> Result<Option<String>, Failure> {
+        Ok(self.said()?.tenant)
+    }
+
+    /// The tenant that a command of administrators is about: the one that stands where the command expects its id, which an
+    /// option must not contradict, or else that of the option, the variable or the profile.
+    pub(super) fn tenant_or(&self, named: Option<&str>) -> Result<Option<String>, Failure> {
+        match (named, self.tenant()) {
+            (Some(named), Some(option)) if named != option => Err(Failure::Usage(
+                "TENANT_ID and --tenant name two tenants: leave out one of them".to_owned(),
+            )),
+            (Some(named), _) => Ok(Some(named.to_owned())),
+            (None, _) => match self.said_tenant()? {
+                Some(said) => Ok(Some(said)),
+                None => Ok(self.read()?.tenant().map(str::to_owned)),
+            },
+        }
     }
 
     /// What options and variables say. An option wins over its variable.
@@ -127,14 +128,19 @@ impl ClientArgs {
         Client::connect(&self.read()?).await
     }
 
-    /// The same, as the operator of `credvault dev` where no profile is named.
-    pub(super) async fn connect_as_operator(&self) -> Result<Client, Failure> {
-        Client::connect(&self.said()?.profile(DEV_OPERATOR_PROFILE)?).await
+    /// The profile, and where none is named that of the operator of `credvault dev`.
+    pub(super) fn read_as_operator(&self) -> Result<Profile, Failure> {
+        self.said()?.profile(DEV_OPERATOR_PROFILE)
     }
 }
 
+/// The profile with which this process has reached a vault, if it has.
+pub(super) fn called() -> Option<&'static Profile> {
+    CALLED.get()
+}
+
 /// A word as a shell takes it: in quotes, if it has more than letters, digits and what stands in paths and URLs.
-fn quoted(word: &str) -> String {
+pub(super) fn quoted(word: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+=,".contains(c);
     match !word.is_empty() && word.chars().all(is_plain) {
         true => word.to_owned(),
@@ -148,6 +154,7 @@ pub(super) struct Client {
     channel: Channel,
     headers: Headers,
     user: Option<String>,
+    whose: Whose,
 }
 
 /// A channel that says who calls.
@@ -187,21 +194,45 @@ impl Client {
         })?;
         let channel = endpoint.connect().await.map_err(|error| {
             let (address, why) = (&profile.address, chain(&error));
-            let way_out = "`credvault doctor` looks for the cause";
+            let (why, way_out) = match cause(&why) {
+                Some(cause) => (cause.text.to_owned(), cause.advice),
+                None => (why, "`credvault doctor` looks for the cause"),
+            };
             Failure::from(Status::unavailable(format!("{address} cannot be reached: {why}; {way_out}")))
         })?;
-        Ok(Self { channel, headers: Headers::of(profile)?, user: profile.user.clone() })
+        // Kept for the case that the connection breaks. The first one is the one that the command line means.
+        let _ = CALLED.set(profile.clone());
+        let whose = match profile.token_file {
+            Some(_) => Whose::OfToken,
+            None => Whose::of(profile.tenant.clone()),
+        };
+        Ok(Self { channel, headers: Headers::of(profile)?, user: profile.user.clone(), whose })
     }
 
     /// The same connection, acting for another tenant.
     pub(super) fn acting_for(&self, tenant: &str) -> Result<Self, Failure> {
         let headers = Headers(vec![("x-tenant-id", header("tenant", tenant)?)]);
-        Ok(Self { channel: self.channel.clone(), headers, user: None })
+        Ok(Self {
+            channel: self.channel.clone(),
+            headers,
+            user: None,
+            whose: Whose::Tenant(tenant.to_owned()),
+        })
     }
 
     /// The same connection, acting for no tenant: for the platform's own.
     pub(super) fn for_platform(&self) -> Self {
-        Self { channel: self.channel.clone(), headers: Headers(Vec::new()), user: None }
+        Self {
+            channel: self.channel.clone(),
+            headers: Headers(Vec::new()),
+            user: None,
+            whose: Whose::Platform,
+        }
+    }
+
+    /// Whose connections and records it reaches.
+    pub(super) fn whose(&self) -> &Whose {
+        &self.whose
     }
 
     /// The user that it acts for, where the profile names one.
@@ -230,12 +261,21 @@ impl Client {
         ConnectionServiceClient::new(self.calling())
     }
 
+    /// Administrators' calls name their tenant in the request. A header would say that the caller acts for the tenant, which
+    /// policies permit to other services.
     pub(super) fn admin(&self) -> AdminServiceClient<Calling> {
-        AdminServiceClient::new(self.calling())
+        let headers = self.headers.of_administrator();
+        AdminServiceClient::new(InterceptedService::new(self.channel.clone(), headers))
     }
 }
 
 impl Headers {
+    /// The same without tenant and user.
+    fn of_administrator(&self) -> Self {
+        let kept = self.0.iter().filter(|(name, _)| !matches!(*name, "x-tenant-id" | "x-user-id"));
+        Self(kept.cloned().collect())
+    }
+
     fn of(profile: &Profile) -> Result<Self, Failure> {
         let mut headers = Vec::new();
         if let Some(path) = &profile.token_file {
@@ -283,6 +323,30 @@ mod tests {
         assert_eq!(arguments.repeated(), expected);
     }
 
+    #[test]
+    fn one_tenant_is_meant_however_it_is_named() {
+        let named =
+            |tenant: Option<&str>| ClientArgs { tenant: tenant.map(str::to_owned), ..ClientArgs::default() };
+        let of = |option, place: Option<&str>| named(option).tenant_or(place).ok().flatten();
+        assert_eq!(of(Some("acme"), None).as_deref(), Some("acme"));
+        assert_eq!(of(None, Some("acme")).as_deref(), Some("acme"));
+        assert_eq!(of(Some("acme"), Some("acme")).as_deref(), Some("acme"));
+        let two = named(Some("acme")).tenant_or(Some("globex"));
+        assert!(matches!(two, Err(Failure::Usage(text)) if text.contains("two tenants")));
+    }
+
+    #[test]
+    fn calls_of_administrators_name_no_tenant_in_headers() {
+        let header = |name, text: &str| (name, text.parse().expect("a header"));
+        let headers = Headers(vec![
+            header("x-tenant-id", "acme"),
+            header("x-user-id", "u1"),
+            header("authorization", "CANARY"),
+        ]);
+        let names: Vec<&str> = headers.of_administrator().0.iter().map(|(name, _)| *name).collect();
+        assert_eq!(names, ["authorization"]);
+    }
+
     /// What a profile with this address is refused with, before anything is called.
     async fn refused(address: &str, folder: &Path) -> String {
         let profile = Profile {
@@ -293,6 +357,8 @@ mod tests {
             tenant: None,
             user: None,
             token_file: None,
+            environment: None,
+            file: None,
         };
         match Client::connect(&profile).await {
             Err(Failure::Usage(text)) => text,

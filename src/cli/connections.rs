@@ -1,5 +1,6 @@
-//! `connections create|list|get|update|rotate|delete|purge`; `connect` and the others have files of their own.
+//! `connections create|list|get|update|access|rotate|delete|purge`; `connect` and the others have files of their own.
 
+mod access;
 mod credentials;
 mod states;
 mod update;
@@ -16,12 +17,13 @@ use super::completion::{connections_completer, providers_completer};
 use super::failure::Failure;
 use super::live::WatchArgs;
 use super::lookup::{
-    connection_id, deleted_connection_id, print_one, print_page, print_rotation, print_words, request_id,
-    settings, time_text,
+    connection_id, deleted_connection_id, print_one, print_page_of, request_id, settings, time_text,
 };
+use super::near::check_provider;
 use super::output::{Format, Output};
 use super::rpcs::in_commands;
 use super::secret_input::SecretArgs;
+use super::sentences::{print_rotation, print_words};
 use super::serve::{ONE_THREAD, run as run_on};
 use super::{connect, connect_page};
 use crate::clock::SystemClock;
@@ -44,6 +46,8 @@ pub(super) enum ConnectionsCommand {
     /// Change the account name, settings or labels of a connection, disable or enable it, or set how often its credential is
     /// replaced. While it is disabled, no fetch is served.
     Update(update::UpdateArgs),
+    /// Show who may use the secret of a connection under the policies of the vault, and who did. For administrators.
+    Access(access::AccessArgs),
     /// Have the provider make another key, serve that, and print what becomes of the key before.
     Rotate(RotateArgs),
     /// Delete a connection, and print what remains of it at the provider. `connections undelete` restores it, within 30 days
@@ -174,6 +178,7 @@ pub(super) fn run(command: ConnectionsCommand, output: &mut Output) -> Result<()
                     .await
             }
             ConnectionsCommand::Update(arguments) => update::run(arguments, output).await,
+            ConnectionsCommand::Access(arguments) => access::show(arguments, output).await,
             ConnectionsCommand::Rotate(arguments) => rotate(arguments, output).await,
             ConnectionsCommand::Delete(arguments) => delete(arguments, output).await,
             ConnectionsCommand::Purge(arguments) => purge(arguments, output).await,
@@ -316,6 +321,7 @@ impl CreateArgs {
 
 async fn list(arguments: ListArgs, output: &mut Output) -> Result<(), Failure> {
     let ListArgs { page, watch, client: caller, output: printed, filter } = arguments;
+    let provider_asked = filter.provider.as_deref();
     watch
         .show(&caller, printed.output, output, async |client, format, output| {
             // A watch counts days from each of its answers.
@@ -327,7 +333,10 @@ async fn list(arguments: ListArgs, output: &mut Output) -> Result<(), Failure> {
                     Ok((page.connections, page.next_page_token))
                 })
                 .await?;
-            print_page(&all, &next, format, output)
+            if let Some(provider) = provider_asked.filter(|_| all.is_empty()) {
+                check_provider(client, provider).await?;
+            }
+            print_page_of(client.whose(), (&all, &next), format, output)
         })
         .await
 }

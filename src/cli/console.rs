@@ -9,19 +9,22 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::Args;
-use credvault_console::{Console, router};
+use credvault_console::{Console, Target, router};
 use credvault_crypto::SystemRandom;
+use credvault_identity::PeerCertificate;
 use secrecy::ExposeSecret as _;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::browser;
-use super::client::ClientArgs;
+use super::client::{Client, ClientArgs, unreadable};
 use super::failure::Failure;
 use super::output::Output;
+use super::profile::Profile;
 use super::serve::{harden, run as run_on, terminated};
 use crate::SystemClock;
 use crate::accept::Acceptor;
+use crate::grpc::certificates;
 use crate::http::{Protocol, serve};
 
 /// How many connections one browser may have open.
@@ -51,13 +54,15 @@ pub(super) fn run(arguments: ConsoleArgs, output: &mut Output) -> Result<(), Fai
     harden()?;
     run_on(None, async move {
         let stop = terminated()?;
-        let client = arguments.client.connect_as_operator().await?;
+        let profile = arguments.client.read_as_operator()?;
+        let client = Client::connect(&profile).await?;
+        let target = target(profile)?;
         let bound = TcpListener::bind(arguments.listen).await;
         let listener = bound.with_context(|| format!("{} cannot be served", arguments.listen))?;
         let address = listener.local_addr().context("the port has no address")?;
         let end = CancellationToken::new();
         let (clock, random) = (Arc::new(SystemClock), Arc::new(SystemRandom));
-        let console = Console::new(client.channel(), address, clock, random, end.clone());
+        let console = Console::new(client.channel(), target, address, clock, random, end.clone());
         let console = Arc::new(console.context("there is no randomness")?);
         let _page = show(&console, arguments.no_browser, output)?;
         let acceptor = Acceptor::new(listener, "console", MAX_CONNECTIONS, 0);
@@ -70,6 +75,18 @@ pub(super) fn run(arguments: ConsoleArgs, output: &mut Output) -> Result<(), Fai
         tokio::join!(serve(acceptor, Protocol::Browsers, router(console), end.clone()), stopped);
         Ok(())
     })
+}
+
+/// What the pages say of the vault and of the caller.
+fn target(profile: Profile) -> Result<Target, Failure> {
+    let path = &profile.certificate;
+    let pem = std::fs::read(path).map_err(|error| unreadable(path, &error))?;
+    let chain = certificates(&pem)
+        .map_err(|why| Failure::Usage(format!("{} cannot be used: {why}", path.display())))?;
+    // The vault refuses a caller without a SPIFFE ID; the pages say so then.
+    let caller = PeerCertificate::read(chain).service().map(ToString::to_string);
+    let caller = caller.unwrap_or_else(|| "a certificate without a SPIFFE ID".to_owned());
+    Ok(Target { address: profile.address, caller, environment: profile.environment })
 }
 
 /// Prints the address, and opens it where there is a desktop.

@@ -14,6 +14,7 @@ use super::failure::Failure;
 use super::folder::{Folder, TENANT};
 use super::lookup::all_connections;
 use super::output::Output;
+use super::rpcs::in_commands;
 use crate::grpc::{code_name, reason_of, struct_of};
 use credvault_proto::v1;
 
@@ -159,7 +160,11 @@ async fn refused(
     match client.vault().fetch_credential(request).await {
         Err(status) if status.code() == code => {
             let reason = reason_of(&status).unwrap_or_default();
-            output.line(&format!("   {} {reason}: {}", code_name(status.code()), status.message()))
+            output.line(&format!(
+                "   {} {reason}: {}",
+                code_name(status.code()),
+                in_commands(status.message())
+            ))
         }
         Err(status) => Err(status.into()),
         Ok(_) => Err(Failure::Unexpected(anyhow::Error::msg("a fetch was served that had to be refused"))),

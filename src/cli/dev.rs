@@ -16,7 +16,7 @@ use super::folder::{Folder, TENANT};
 use super::output::Output;
 use super::serve::{harden, prepare, run as run_on, terminated_or_hung_up};
 use crate::SystemClock;
-use crate::app::Instance;
+use crate::app::{Instance, StartError};
 use crate::settings::first_variable_of;
 use crate::telemetry;
 
@@ -68,7 +68,8 @@ pub(super) fn run(arguments: &DevArgs, output: &mut Output) -> Result<(), Failur
         let telemetry =
             telemetry::start(&settings.telemetry).map_err(|error| Failure::Usage(format!("{error:#}")))?;
         prepare(&settings.store).await?;
-        let instance = Instance::start(settings, Arc::new(SystemClock), Arc::new(SystemRandom)).await?;
+        let started = Instance::start(settings, Arc::new(SystemClock), Arc::new(SystemRandom)).await;
+        let instance = started.map_err(|error| with_flag(&error).unwrap_or_else(|| error.into()))?;
         // A port that the system chose is another one at the next start.
         if arguments.address.port() != 0 {
             folder.follow(instance.address.port())?;
@@ -107,6 +108,19 @@ fn chosen(address: SocketAddr) -> Result<SocketAddr, Failure> {
     }
     let listener = std::net::TcpListener::bind(address).context("no port is free for browsers")?;
     Ok(listener.local_addr().context("no port is free for browsers")?)
+}
+
+/// The failure to listen on an address, with the flag that chooses another one. `None` for other failures.
+fn with_flag(error: &StartError) -> Option<Failure> {
+    let StartError::Address { key, address, source } = error else { return None };
+    let flag = match *key {
+        "server.address" => "--address",
+        "server.admin_address" => "--admin-address",
+        _ => "--public-address",
+    };
+    Some(Failure::Unexpected(anyhow::anyhow!(
+        "{address} cannot be listened on: {source}; choose another address with {flag}"
+    )))
 }
 
 async fn show(

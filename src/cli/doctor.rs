@@ -17,6 +17,8 @@ use crate::SystemClock;
 use finding::{Finding, State};
 use network::Place;
 
+pub(super) use network::distrust;
+
 /// Printed at the end of the command's help.
 pub(super) const EXAMPLES: &str = "Examples:
   credvault doctor

@@ -2,6 +2,9 @@
 
 use clap::Command;
 
+/// How wide the help is, also on a wider terminal.
+pub(super) const WIDTH: usize = 80;
+
 /// What follows the name of the program, in the order of the commands.
 pub(super) const EXAMPLES: &[&str] = &[
     #[cfg(feature = "dev")]
@@ -17,11 +20,14 @@ pub(super) const EXAMPLES: &[&str] = &[
     "config check --config credvault.toml",
     "config show --config credvault.toml",
     "config show --policy-schema",
-    "policy explain spiffe://dev.local/app FetchCredential --of-tenant demo --provider shopify --owner tenant",
-    "policy explain spiffe://dev.local/app FetchCredential --of-tenant demo --connection 0193a5b2-7c40-7cc1-9d3e-1f2a3b4c5d6e",
-    "policy explain spiffe://dev.local/app CreateTenant --of-tenant acme --policies policies.cedar",
+    "policy explain spiffe://dev.local/app FetchCredential --tenant demo --provider shopify --owner tenant",
+    "policy explain spiffe://dev.local/app FetchCredential --tenant demo --connection 0193a5b2-7c40-7cc1-9d3e-1f2a3b4c5d6e",
+    "policy explain spiffe://dev.local/app CreateTenant --tenant acme --policies policies.cedar",
+    "policy reach spiffe://dev.local/app --tenant acme --days 90",
     "providers list",
+    "providers list --named shop --auth-mode oauth2_code",
     "providers get shopify",
+    "connections access shopify/main --tenant acme --days 90",
     "connections create generic --account mail --auth-mode bearer --secrets secrets.json",
     "connections create shopify --config shop=my-store.myshopify.com --auth-mode access_token --prompt",
     "connections connect xero --account main",
@@ -59,30 +65,35 @@ pub(super) const EXAMPLES: &[&str] = &[
     "tenants counts",
     "tenants counts acme",
     "tenants change acme disable --provider shopify --dry-run",
+    "tenants change acme disconnect --provider shopify --yes",
     "tenants change-all test --provider xero",
     "tenants erase acme",
     "tenants erasures acme --statement statement.json",
-    "users list acme",
+    "users list --tenant acme",
     "users delete acme u1 --revoke",
     "apps put xero --client-id 4f2a --client-secret secret.txt",
-    "apps put xero --client-id 4f2a --client-secret new.txt --keep-previous-secret",
+    "apps put xero --redirect-uri https://app.test/back",
+    "apps rotate-secret xero --client-secret new.txt --keep-previous-secret",
     "apps list",
-    "apps list --of-tenant acme",
-    "apps delete xero --of-tenant acme",
-    "events endpoints --of-tenant acme",
-    "events put-endpoint --url https://app.test/events --of-tenant acme",
+    "apps list --tenant acme",
+    "apps delete xero --tenant acme",
+    "events endpoints --tenant acme",
+    "events endpoints --failing",
+    "events put-endpoint --url https://app.test/events --tenant acme",
     "events put-endpoint --endpoint 0193a5b2-7c40-7cc1-9d3e-1f2a3b4c5d6e --url https://app.test/events --rotate-secret",
     "events delete-endpoint 0193a5b2-7c40-7cc1-9d3e-1f2a3b4c5d6e",
     "events test-endpoint 0193a5b2-7c40-7cc1-9d3e-1f2a3b4c5d6e",
-    "events deliveries --state dead --of-tenant acme",
+    "events deliveries --state dead --tenant acme",
     "events deliveries --state dead --watch --output json",
     "events retry-delivery 0193a5b2-7c40-7cc1-9d3e-1f2a3b4c5d6e 0193a5b2-8d51-7aa2-8e4f-2a3b4c5d6e7f",
+    "events retry-delivery 0193a5b2-7c40-7cc1-9d3e-1f2a3b4c5d6e --all-dead",
     "audit list --outcome denied --since 2026-11-21",
+    "audit list --since 90m --connection shopify/main",
     "audit list --connection 0193a5b2-7c40-7cc1-9d3e-1f2a3b4c5d6e --output json",
     "audit summary --by service,action,outcome --since 2026-11-21",
     "audit export --since 2026-11-01 --until 2026-12-01 > november.jsonl",
-    "audit export --format csv --outcome denied > denied.csv",
-    "rates show acme --days 7 --by-day",
+    "audit export --output csv --outcome denied > denied.csv",
+    "rates show --tenant acme --days 7 --by-day",
     "services list --switched on",
     "services set kpi-report on --connection shopify/main --setting sheet=Orders",
     "services delete kpi-report",
@@ -91,7 +102,7 @@ pub(super) const EXAMPLES: &[&str] = &[
     "tools put kpi-report --requires shopify:read_orders --uses slack",
     "tools list",
     "tools delete kpi-report",
-    "usage show --by provider,day --from 2026-11-01",
+    "usage show --by provider,day --from 7d",
     "usage report 0193a5b2-7c40-7cc1-9d3e-1f2a3b4c5d6e orders.list --calls 20 --errors 1",
     "fetch shopify --account main",
     "fetch shopify --account main --field access_token",
@@ -104,8 +115,9 @@ pub(super) const EXAMPLES: &[&str] = &[
     "sync show 0193a5b2-7c40-7cc1-9d3e-1f2a3b4c5d6e",
     "keys status",
     "keys status --all",
-    "keys status acme --watch",
-    "keys rotate acme",
+    "keys status --tenant acme --watch",
+    "keys rotate --tenant acme",
+    "keys rotate --platform",
     "keys rotate --all",
     "keys rotate-root --new-version",
     "keys destroy-older-versions",
@@ -127,9 +139,25 @@ pub(super) fn with_examples(mut program: Command) -> Command {
     for example in EXAMPLES {
         let command = meant_by(example, &mut program);
         let before = command.get_after_help().map_or_else(|| "Examples:".to_owned(), ToString::to_string);
-        *command = std::mem::take(command).after_help(format!("{before}\n  credvault {example}"));
+        *command = std::mem::take(command).after_help(format!("{before}\n{}", in_lines(example)));
     }
     program
+}
+
+/// An example in lines that the help does not wrap, and that a shell takes as one.
+fn in_lines(example: &str) -> String {
+    let (mut text, mut length) = ("  credvault".to_owned(), "  credvault".len());
+    for word in example.split(' ') {
+        let end = " \\".len();
+        if length + 1 + word.len() + end > WIDTH {
+            text.push_str(" \\\n     ");
+            length = "     ".len();
+        }
+        text.push(' ');
+        text.push_str(word);
+        length += 1 + word.len();
+    }
+    text
 }
 
 /// The command that an example is of: the one that its first words lead to.
@@ -170,6 +198,8 @@ mod tests {
                 continue;
             }
             let help = below.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.lines().all(|line| line.chars().count() <= WIDTH), "{named}: {help}");
+            let help = help.replace(" \\\n     ", "");
             let examples: Vec<&str> = help.lines().filter(|line| line.starts_with("  credvault ")).collect();
             assert!(help.contains("Examples:") && !examples.is_empty(), "{named} has no example");
             for example in examples {

@@ -10,6 +10,7 @@ use credvault_store::{BackupError, MigrateError};
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
+use super::distrust::cause;
 use super::rpcs::in_commands;
 use super::terminal;
 use crate::app::{ManagerError, StartError};
@@ -44,6 +45,21 @@ pub(super) enum Failure {
 }
 
 impl Failure {
+    /// Whether a connection to a vault broke, so that the vault has not said why.
+    pub(super) fn is_broken(&self) -> bool {
+        match self {
+            Self::Status(status) => {
+                status.source().is_some() && (is_broken(status) || status.code() == Code::Unavailable)
+            }
+            Self::Usage(_)
+            | Self::Settings(_)
+            | Self::Partly(_)
+            | Self::Invalid(_)
+            | Self::Unexpected(_)
+            | Self::OutputClosed => false,
+        }
+    }
+
     /// Prints what happened and gives the exit code.
     pub(super) fn report(self) -> ExitCode {
         let code = match &self {
@@ -111,9 +127,12 @@ fn code_of(status: &Status) -> u8 {
 fn describe(status: &Status) -> String {
     if let Some(source) = status.source().filter(|_| is_broken(status)) {
         let why = credvault_domain::chain(source);
-        return format!(
-            "UNAVAILABLE: the connection to the vault broke: {why}; `credvault doctor` looks for the cause"
-        );
+        return match cause(&why) {
+            Some(cause) => format!("UNAVAILABLE: {}; {}", cause.text, cause.advice),
+            None => format!(
+                "UNAVAILABLE: the connection to the vault broke: {why}; `credvault doctor` looks for the cause"
+            ),
+        };
     }
     let details = status.get_error_details();
     let reason = reason_of(status).map(|reason| format!(" {reason}")).unwrap_or_default();
@@ -132,6 +151,9 @@ fn describe(status: &Status) -> String {
             }
         }
         [] | [_] => text.push_str(&shown(status.message())),
+    }
+    if let Some(wait) = details.retry_info().and_then(|info| info.retry_delay) {
+        text.push_str(&format!("\n  retry delay: {} s", wait.as_secs().max(1)));
     }
     if let Some(trace) = details.error_info().and_then(|info| info.metadata.get("trace_id")) {
         text.push_str(&format!("\n  trace id: {trace}"));
@@ -232,6 +254,13 @@ mod tests {
         let expected = "INVALID_ARGUMENT: several fields are wrong\n  provider is unknown; `credvault providers list` shows \
                         all\n  account_name must not be empty";
         assert_eq!(Failure::from(two).to_string(), expected);
+    }
+
+    #[test]
+    fn a_retry_delay_is_said_in_seconds() {
+        let details = ErrorDetails::with_retry_info(Some(std::time::Duration::from_millis(45_200)));
+        let told = Status::with_error_details(Code::Unavailable, "try again after the retry delay", details);
+        assert!(Failure::from(told).to_string().ends_with("\n  retry delay: 45 s"));
     }
 
     #[test]

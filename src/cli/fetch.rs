@@ -5,7 +5,7 @@ use std::io::Write as _;
 use clap::Args;
 
 use super::args::OutputArgs;
-use super::client::ClientArgs;
+use super::client::{ClientArgs, quoted};
 use super::completion::connections_completer;
 use super::failure::Failure;
 use super::naming::Name;
@@ -55,7 +55,7 @@ pub(super) fn run(arguments: FetchArgs, output: &mut Output) -> Result<(), Failu
         Ok::<_, Failure>(client.vault().fetch_credential(request).await?.into_inner())
     })?;
     let mut credential = answer.credential.unwrap_or_default();
-    warn(&credential);
+    warn(&credential, &arguments.client);
     if let Some(field) = arguments.field {
         let value = credential.fields.get(&field).ok_or_else(|| {
             let names: Vec<&str> = credential.fields.keys().map(String::as_str).collect();
@@ -108,15 +108,16 @@ fn hide(credential: &mut v1::Credential) {
 }
 
 /// Says on the standard error stream that the connection shows an error. Scripts read the credential from the other one.
-fn warn(credential: &v1::Credential) {
+fn warn(credential: &v1::Credential, caller: &ClientArgs) {
     if let Some(error) = &credential.connection_error {
         let since = error.time.map(|time| format!(" since {time}")).unwrap_or_default();
+        let what = quoted(&format!("{}/{}", credential.provider, credential.account_name));
         let _ = writeln!(
             std::io::stderr(),
             "warning: the connection shows ERROR{since} ({}): the provider may refuse this credential; \
-             `credvault requirements check {}` says what to do",
+             `credvault requirements check {what}{}` says what to do",
             error.reason,
-            credential.provider
+            caller.repeated()
         );
     }
 }

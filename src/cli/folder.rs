@@ -32,7 +32,8 @@ const POLICIES: &str = r#"// Who may do what. The vault loads changes while it r
 // `credvault config show --policy-schema` shows what policies may name.
 
 // The app stores and fetches for whichever tenant it names in the header x-tenant-id, for all its users: without
-// AccessOtherUsers, a call that names no user reaches only the tenant's own connections.
+// AccessOtherUsers, a call that names no user reaches only the tenant's own connections. A service that answers users must
+// not have it: with it, a call that names one user reaches the connections of all.
 @id("app-works-for-tenants")
 permit (
     principal == Service::"spiffe://dev.local/app",
@@ -234,6 +235,8 @@ fn profile(service: &str, port: u16, folder: &Path) -> Profile {
         tenant: (service != "operator").then(|| TENANT.to_owned()),
         user: None,
         token_file: None,
+        environment: None,
+        file: None,
     }
 }
 

@@ -2,8 +2,8 @@
 
 use clap::{Args, Subcommand};
 
+use super::administered::{NamedTenantArgs, TenantArgs};
 use super::args::pair;
-use super::client::TenantArgs;
 use super::failure::Failure;
 use super::output::{Format, Output};
 use super::serve::{ONE_THREAD, run as run_on};
@@ -12,7 +12,7 @@ use credvault_proto::v1;
 #[derive(Subcommand, Debug)]
 pub(super) enum LimitsCommand {
     /// Show every limit of a tenant: default, own number, and how much of it is in use.
-    Show(TenantArgs),
+    Show(NamedTenantArgs),
     /// Give limits of a tenant numbers of its own, or the defaults again.
     Set(SetArgs),
 }
@@ -30,14 +30,14 @@ pub(super) fn run(command: LimitsCommand, output: &mut Output) -> Result<(), Fai
     run_on(ONE_THREAD, async {
         match command {
             LimitsCommand::Show(tenant) => {
-                let client = tenant.client.connect().await?;
-                let request = v1::GetTenantLimitsRequest { tenant_id: tenant.id };
+                let (client, tenant_id) = tenant.connect().await?;
+                let request = v1::GetTenantLimitsRequest { tenant_id };
                 let found = client.admin().get_tenant_limits(request).await?.into_inner();
                 print(&found.limits, tenant.output.output, output)
             }
             LimitsCommand::Set(SetArgs { tenant, limits }) => {
                 let changes = limits.iter().map(change).collect::<Result<_, _>>()?;
-                let client = tenant.client.connect().await?;
+                let client = tenant.connect().await?;
                 let request =
                     v1::SetTenantLimitsRequest { tenant_id: tenant.id, changes, ..Default::default() };
                 let set = client.admin().set_tenant_limits(request).await?.into_inner();

@@ -2,12 +2,14 @@
 
 use anyhow::Context as _;
 use prost_types::value::Kind;
+use tonic::Status;
 
 use super::client::Client;
 use super::failure::Failure;
 use super::naming::{self, Name};
+use super::near::check_provider;
 use super::output::{Format, Output};
-use super::rpcs::in_commands;
+use super::whose::Whose;
 use credvault_proto::v1;
 
 /// Settings from the command line.
@@ -77,13 +79,32 @@ pub(super) async fn all_connections(
     every_page(client, v1::ListConnectionsRequest { provider, show_deleted, ..Default::default() }).await
 }
 
+/// All connections at a provider that a person has named, who may have meant something else.
+async fn named_connections(
+    client: &Client,
+    provider: &str,
+    show_deleted: bool,
+) -> Result<Vec<v1::Connection>, Failure> {
+    let all = all_connections(client, provider, show_deleted).await?;
+    if !all.is_empty() {
+        return Ok(all);
+    }
+    match check_provider(client, provider).await {
+        Err(Failure::Status(status)) => {
+            let how = "a connection is named as PROVIDER/ACCOUNT, by its provider alone, or by its id";
+            Err(Status::not_found(format!("{}; {how}", status.message())).into())
+        }
+        checked => checked.map(|()| all),
+    }
+}
+
 /// The id of a connection that is named by its id, as `PROVIDER/ACCOUNT`, or by its provider alone: the user's own, or else
 /// the tenant's.
 pub(super) async fn connection_id(client: &Client, named: &str, shared: bool) -> Result<String, Failure> {
     match Name::read(named) {
         Name::Id(id) => Ok(id.to_owned()),
         Name::Account { provider, account } => {
-            let all = all_connections(client, provider, false).await?;
+            let all = named_connections(client, provider, false).await?;
             naming::chosen(all, account, client.user(), shared)
         }
     }
@@ -94,7 +115,7 @@ pub(super) async fn deleted_connection_id(client: &Client, named: &str) -> Resul
     match Name::read(named) {
         Name::Id(id) => Ok(id.to_owned()),
         Name::Account { provider, account } => {
-            naming::deleted(all_connections(client, provider, true).await?, account)
+            naming::deleted(named_connections(client, provider, true).await?, account)
         }
     }
 }
@@ -117,10 +138,21 @@ pub(super) async fn every_page(
 }
 
 /// What a list of connections shows; on a narrow terminal the last ones are left out.
-const HEADINGS: [&str; 10] =
-    ["PROVIDER", "ACCOUNT", "OWNER", "STATE", "HEALTH", "ID", "ENDS", "ROTATION DUE", "VERSION", "HINTS"];
-/// How many of them are left out at most.
-const SPARE: usize = 6;
+const HEADINGS: [&str; 11] = [
+    "PROVIDER",
+    "ACCOUNT",
+    "ID",
+    "HEALTH",
+    "SINCE (UTC)",
+    "REASON",
+    "OWNER",
+    "ENDS",
+    "ROTATION DUE",
+    "VERSION",
+    "HINTS",
+];
+/// How many of them are left out at most: who looks for what fails needs the id.
+const SPARE: usize = 7;
 
 /// Prints a connection that an answer must have.
 pub(super) fn print_one(
@@ -133,70 +165,6 @@ pub(super) fn print_one(
         Format::Json => output.json("Connection", &connection),
         Format::Table => output.block(&pairs(&connection)),
     }
-}
-
-/// Prints, for people, what the vault says about the health of a connection.
-pub(super) fn print_words(connection: Option<&v1::Connection>, output: &mut Output) -> Result<(), Failure> {
-    let Some(health) = connection.and_then(|connection| connection.health.as_ref()) else { return Ok(()) };
-    let mut texts = vec![("customer", &health.customer_text), ("operator", &health.operator_text)];
-    // Of what is over, too; while it lasts, the state may say the same.
-    if let Some(error) = &health.last_error {
-        texts.extend([("last error, customer", &error.customer_text)]);
-        texts.extend([("last error, operator", &error.operator_text)]);
-    }
-    let mut printed: Vec<&str> = Vec::new();
-    for (reader, text) in texts {
-        if !text.is_empty() && !printed.contains(&text.as_str()) {
-            printed.push(text);
-            output.line::<Failure>(&format!("{reader}: {}", in_commands(text)))?;
-        }
-    }
-    Ok(())
-}
-
-/// Prints, for people, how the rotation of a connection's credential stands, if there is something to say.
-pub(super) fn print_rotation(connection: &v1::Connection, output: &mut Output) -> Result<(), Failure> {
-    if connection.rotation_due_time.is_some() {
-        let due = time_text(connection.rotation_due_time.as_ref());
-        output.line::<Failure>(
-            &match connection.rotation.as_ref().is_some_and(|rotation| rotation.automatic) {
-                true => format!("rotation: the vault replaces the credential within an hour after {due}"),
-                false => format!("rotation: a person replaces the credential by {due}"),
-            },
-        )?;
-    }
-    let Some(rotation) = &connection.rotation else { return Ok(()) };
-    match rotation.stage() {
-        v1::CredentialRotationStage::Unspecified => {}
-        v1::CredentialRotationStage::Minting => {
-            output.line::<Failure>("rotation: the provider makes a key")?
-        }
-        v1::CredentialRotationStage::Testing => {
-            output.line::<Failure>("rotation: a new key is being tested")?
-        }
-    }
-    if !rotation.failure_reason.is_empty() {
-        let (reason, next) = (&rotation.failure_reason, time_text(rotation.next_attempt_time.as_ref()));
-        output.line::<Failure>(&format!(
-            "rotation: the last attempt failed ({reason}); the next one: {next}"
-        ))?;
-    }
-    if rotation.ending_keys > 0 {
-        let (number, end) = (rotation.ending_keys, time_text(rotation.old_key_end_time.as_ref()));
-        output.line::<Failure>(&format!(
-            "rotation: keys still to be revoked: {number}; the old one at {end}"
-        ))?;
-    }
-    if rotation.left_key_time.is_some() {
-        let (since, id) = (time_text(rotation.left_key_time.as_ref()), &rotation.left_key_id);
-        let id = if id.is_empty() { "unknown" } else { id.as_str() };
-        let number = rotation.left_keys;
-        output.line::<Failure>(&format!(
-            "rotation: keys left at the provider: {number}, the last since {since}, its id: {id}; delete them there, and \
-             call `connections update --left-key-removed`"
-        ))?;
-    }
-    Ok(())
 }
 
 /// Prints a page of connections, and below a table how to see the next one.
@@ -214,6 +182,23 @@ pub(super) fn print_page(
             print_next(next_page_token, output)
         }
     }
+}
+
+/// The same for connections of one owner, whom a table names first.
+pub(super) fn print_page_of(
+    whose: &Whose,
+    (connections, next_page_token): (&[v1::Connection], &str),
+    format: Format,
+    output: &mut Output,
+) -> Result<(), Failure> {
+    match format {
+        Format::Json => {}
+        Format::Table if connections.is_empty() && next_page_token.is_empty() => {
+            return output.line(&whose.none());
+        }
+        Format::Table => output.line::<Failure>(&whose.title())?,
+    }
+    print_page(connections, next_page_token, format, output)
 }
 
 /// Says below a table how to see the next page, if there is one.
@@ -247,7 +232,10 @@ fn pairs(connection: &v1::Connection) -> Vec<(String, String)> {
         let code = if error.provider_code.is_empty() { "" } else { ", the provider's code: " };
         format!("{} since {}{code}{}", error.reason, time(error.time.as_ref()), error.provider_code)
     });
-    let (health, ends) = connection.health.as_ref().map(health).unwrap_or_default();
+    let health = connection.health.as_ref().map(|health| match &health.since {
+        Some(since) => format!("{} since {}", health_text(health), time_text(Some(since))),
+        None => health_text(health),
+    });
     let asked = connection.scopes_asked.join(" ");
     let granted = connection.scopes_granted.join(" ");
     let pairs = [
@@ -257,8 +245,8 @@ fn pairs(connection: &v1::Connection) -> Vec<(String, String)> {
         ("owner", owner_text(connection.owner.as_ref())),
         ("state", state_text(connection)),
         ("error", error.unwrap_or_default()),
-        ("health", health),
-        ("ends", ends),
+        ("health", health.unwrap_or_default()),
+        ("ends", if connection.health.is_some() { ends_text(connection) } else { String::new() }),
         ("auth mode", connection.auth_mode.clone()),
         ("default account", if connection.default { "yes" } else { "" }.to_owned()),
         ("version", connection.current_version.to_string()),
@@ -295,30 +283,110 @@ fn settings_text(settings: &prost_types::Struct) -> String {
 }
 
 fn row(connection: &v1::Connection) -> Vec<String> {
-    // Only some answers have it.
-    let (health, ends) = connection.health.as_ref().map_or(("-".to_owned(), "-".to_owned()), health);
+    let (since, reason) = trouble(connection);
     vec![
         connection.provider.clone(),
         connection.account_name.clone(),
-        owner_text(connection.owner.as_ref()),
-        state_text(connection),
-        health,
         connection.id.clone(),
-        ends,
+        condition(connection),
+        since,
+        reason,
+        owner_text(connection.owner.as_ref()),
+        ends_text(connection),
         time_text(connection.rotation_due_time.as_ref()),
         connection.current_version.to_string(),
         joined(&connection.hints),
     ]
 }
 
-/// The health in one word, and when the grant or key ends.
-fn health(health: &v1::ConnectionHealth) -> (String, String) {
-    let state = health.state().as_str_name().trim_start_matches("HEALTH_STATE_").to_lowercase();
-    let ends = match (health.renewal(), &health.grant_end_time) {
+/// How a connection is, in a word or two: its health, unless its state says more, or there is no health in the answer.
+fn condition(connection: &v1::Connection) -> String {
+    use v1::{ConnectionState, HealthState};
+    let state = state_text(connection);
+    match &connection.health {
+        _ if connection.delete_time.is_some() || connection.state() == ConnectionState::Connecting => state,
+        None => state,
+        Some(health) if health.state() == HealthState::Unspecified => state,
+        Some(health) if !connection.enabled => format!("{}, disabled", health_text(health)),
+        Some(health) => health_text(health),
+    }
+}
+
+/// Since when a connection does not work, to the minute, and why.
+fn trouble(connection: &v1::Connection) -> (String, String) {
+    let fails = |health: &&v1::ConnectionHealth| {
+        matches!(health.state(), v1::HealthState::Error | v1::HealthState::Uncertain)
+    };
+    let Some(health) = connection.health.as_ref().filter(fails) else {
+        return ("-".to_owned(), "-".to_owned());
+    };
+    let since = time_text(health.since.as_ref());
+    let since = since.get(5..16).map_or_else(|| "-".to_owned(), |minute| minute.replace('T', " "));
+    let shown = connection.error.as_ref().map(|error| &error.reason);
+    let reason = shown.or_else(|| health.last_error.as_ref().map(|error| &error.reason));
+    (since, reason.cloned().unwrap_or_else(|| "-".to_owned()))
+}
+
+/// The health in one word.
+fn health_text(health: &v1::ConnectionHealth) -> String {
+    word(health.state().as_str_name(), "HEALTH_STATE_")
+}
+
+/// When the grant or key ends.
+fn ends_text(connection: &v1::Connection) -> String {
+    // Only some answers have it.
+    let Some(health) = &connection.health else { return "-".to_owned() };
+    if is_dead(connection) {
+        return "has ended".to_owned();
+    }
+    match (health.renewal(), &health.grant_end_time) {
         (v1::Renewal::RenewsItself, _) => "renews itself".to_owned(),
         (_, Some(time)) => time.to_string(),
         (v1::Renewal::NeverEnds, None) => "never".to_owned(),
         (v1::Renewal::Ends | v1::Renewal::Unspecified, None) => "-".to_owned(),
-    };
-    (state.replace('_', " "), ends)
+    }
+}
+
+/// Whether only a new consent or credential helps, whatever was known of the end of the grant.
+fn is_dead(connection: &v1::Connection) -> bool {
+    let reason = credvault_domain::Reason::ReauthorizationRequired.as_str();
+    connection.error.as_ref().is_some_and(|error| error.reason == reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failing(enabled: bool) -> v1::Connection {
+        let since = prost_types::Timestamp { seconds: 1_700_000_000, nanos: 5 };
+        let last_error = v1::LastError { reason: "PROVIDER_UNAVAILABLE".into(), ..Default::default() };
+        let health = v1::ConnectionHealth {
+            state: v1::HealthState::Error.into(),
+            renewal: v1::Renewal::RenewsItself.into(),
+            since: Some(since),
+            last_error: Some(last_error),
+            ..Default::default()
+        };
+        let state = v1::ConnectionState::Connected.into();
+        v1::Connection { state, enabled, health: Some(health), ..Default::default() }
+    }
+
+    #[test]
+    fn a_row_says_once_how_a_connection_is_and_why_since_when() {
+        let shown = failing(true);
+        assert_eq!(condition(&shown), "error");
+        assert_eq!(trouble(&shown), ("11-14 22:13".to_owned(), "PROVIDER_UNAVAILABLE".to_owned()));
+        assert_eq!(condition(&failing(false)), "error, disabled");
+        let bare = v1::Connection { health: None, ..failing(true) };
+        assert_eq!((condition(&bare).as_str(), trouble(&bare).1.as_str()), ("connected", "-"));
+    }
+
+    #[test]
+    fn a_dead_grant_does_not_renew_itself() {
+        let mut shown = failing(true);
+        assert_eq!(ends_text(&shown), "renews itself");
+        let error = v1::ConnectionError { reason: "REAUTHORIZATION_REQUIRED".into(), ..Default::default() };
+        shown.error = Some(error);
+        assert_eq!(ends_text(&shown), "has ended");
+    }
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::Args;
 
+use super::client::quoted;
 use super::failure::Failure;
 use super::output::Output;
 
@@ -24,5 +25,9 @@ pub(super) fn run(arguments: &ManArgs, program: clap::Command, output: &mut Outp
     let folder = &arguments.folder;
     let written = std::fs::create_dir_all(folder).and_then(|()| clap_mangen::generate_to(program, folder));
     written.with_context(|| format!("the pages cannot be written to {}", folder.display()))?;
-    output.line(&format!("the pages are in {}; begin with `man credvault`", folder.display()))
+    let (page, folder) = (folder.join("credvault.1"), folder.display());
+    output.line(&format!(
+        "the pages are in {folder}; read one with `man -l {}`, or by its name where MANPATH has the folder",
+        quoted(&page.display().to_string())
+    ))
 }

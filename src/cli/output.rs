@@ -34,7 +34,7 @@ impl Format {
     }
 }
 
-/// Where lines go.
+/// Where the lines of an answer go.
 enum Sink {
     /// Each at once to a stream.
     Stream(Box<dyn Write + Send>),
@@ -116,7 +116,8 @@ impl Output {
         if left_out.is_empty() {
             return Ok(());
         }
-        self.line(&format!("(a wider terminal shows {}, too)", left_out.join(", ")))
+        let more = format!("(a wider terminal shows {}, too)", left_out.join(", "));
+        layout::wrapped(&more, self.width).iter().try_for_each(|line| self.line(line))
     }
 
     /// Prints one thing: a name and a value in each line. Pairs with an empty value are left out.

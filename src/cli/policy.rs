@@ -1,5 +1,8 @@
-//! `policy explain`: whether a service may make a call, and which policies say so. It asks a running vault, or without one the
-//! policy files of a configuration. Both ways ask the same question and print the same answer.
+//! `policy explain|reach`: whether a service may make a call, and which policies say so; and what a service may reach in a tenant.
+//! `explain` asks a running vault, or without one the policy files of a configuration. Both ways ask the same question and print
+//! the same answer.
+
+mod reach;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -12,7 +15,7 @@ use tonic::Status;
 
 use super::args::{ConfigArgs, OutputArgs};
 use super::client::ClientArgs;
-use super::completion::providers_completer;
+use super::completion::{connection_ids_completer, providers_completer};
 use super::failure::Failure;
 use super::output::{Format, Output};
 use super::secret_input::text_of;
@@ -24,7 +27,10 @@ use crate::reload::{FileContents, parsable};
 pub(super) enum PolicyCommand {
     /// Say whether a service may make a call, and which policies decide. Asks a running vault; with --policies, --config or
     /// --set it reads policy files, and calls no vault. Ends with code 3 if the call would be denied.
-    Explain(ExplainArgs),
+    Explain(Box<ExplainArgs>),
+    /// Show what a service may do with the connections of a tenant under the policies of the vault, and what it did. For
+    /// administrators.
+    Reach(Box<reach::ReachArgs>),
 }
 
 #[derive(Args, Debug)]
@@ -35,9 +41,9 @@ pub(super) struct ExplainArgs {
     /// The RPC, such as FetchCredential, or a permission, such as FetchRefreshToken.
     #[arg(value_name = "RPC")]
     action: String,
-    /// The tenant that the call is about. Without it, the platform.
-    #[arg(long, value_name = "ID")]
-    of_tenant: Option<String>,
+    /// The platform is what the call is about, as where no tenant is named.
+    #[arg(long, conflicts_with = "tenant")]
+    platform: bool,
     /// What vouches for the tenant. By default a header, or nothing for calls of administrators.
     #[arg(long, value_name = "SOURCE", value_parser = ["none", "token", "assertion", "header"])]
     tenant_source: Option<String>,
@@ -45,7 +51,7 @@ pub(super) struct ExplainArgs {
     #[arg(long, value_name = "USER")]
     of_user: Option<String>,
     /// A connection of the tenant that the call is about, in place of its provider and owner. Only a running vault knows it.
-    #[arg(long, value_name = "ID", conflicts_with_all = ["provider", "owner"])]
+    #[arg(long, value_name = "ID", conflicts_with_all = ["provider", "owner"], add = connection_ids_completer())]
     connection: Option<String>,
     /// The provider of the connection.
     #[arg(long, add = providers_completer())]
@@ -71,9 +77,12 @@ pub(super) struct ExplainArgs {
 }
 
 pub(super) fn run(command: PolicyCommand, output: &mut Output) -> Result<(), Failure> {
-    let PolicyCommand::Explain(arguments) = command;
+    let arguments = match command {
+        PolicyCommand::Explain(arguments) => *arguments,
+        PolicyCommand::Reach(arguments) => return run_on(ONE_THREAD, reach::show(*arguments, output)),
+    };
     let (request, question) = arguments.asked()?;
-    let explained = if arguments.policies.is_empty() && !arguments.config.is_given() {
+    let explained = if !arguments.asks_files() {
         run_on(ONE_THREAD, async {
             let client = arguments.client.connect().await?;
             Ok::<_, Failure>(client.admin().explain_policy(request).await?.into_inner())
@@ -94,11 +103,12 @@ pub(super) fn run(command: PolicyCommand, output: &mut Output) -> Result<(), Fai
 impl ExplainArgs {
     /// The question, as the vault takes it and as policies do.
     fn asked(&self) -> Result<(v1::ExplainPolicyRequest, PolicyQuestion), Failure> {
+        let tenant = self.tenant()?;
         let text = |option: &Option<String>| option.clone().unwrap_or_default();
         let request = v1::ExplainPolicyRequest {
             service: self.service.clone(),
             action: self.action.clone(),
-            tenant_id: text(&self.of_tenant),
+            tenant_id: tenant.unwrap_or_default(),
             tenant_source: text(&self.tenant_source),
             user_id: text(&self.of_user),
             connection_id: text(&self.connection),
@@ -109,6 +119,20 @@ impl ExplainArgs {
         };
         let question = policy_question(&request).map_err(|violations| wrong(&violations))?;
         Ok((request, question))
+    }
+
+    /// The tenant that the call is about. Files are asked without a profile.
+    fn tenant(&self) -> Result<Option<String>, Failure> {
+        match (self.platform, self.asks_files()) {
+            (true, _) => Ok(None),
+            (false, true) => self.client.said_tenant(),
+            (false, false) => self.client.tenant_or(None),
+        }
+    }
+
+    /// Whether policy files are asked, and no vault.
+    fn asks_files(&self) -> bool {
+        !self.policies.is_empty() || self.config.is_given()
     }
 
     /// What the policy files say that the command line names.
@@ -123,9 +147,10 @@ impl ExplainArgs {
     fn policies(&self) -> Result<Policies, Failure> {
         let files = match self.policies.as_slice() {
             [] => {
-                let (settings, problems) = self.config.read().inspect()?;
+                let (settings, problems) =
+                    self.config.read().inspect().map_err(|error| unread(Failure::from(error)))?;
                 if !problems.is_empty() {
-                    return Err(problems.into_error().into());
+                    return Err(unread(problems.into_error().into()));
                 }
                 let read = FileContents::read(&settings).policies.map_err(|unreadable| {
                     let problems: Vec<String> = unreadable.into_iter().map(|one| one.problem).collect();
@@ -142,6 +167,13 @@ impl ExplainArgs {
         };
         Policies::parse(&files).map_err(|error| Failure::Usage(error.to_string()))
     }
+}
+
+/// Why the policies of a configuration cannot be asked, and how to ask without one.
+fn unread(failure: Failure) -> Failure {
+    let ways = "these are the settings of --config and --set. To ask policy files alone, name them with --policies; without any of \
+                the three, the running vault of the profile is asked";
+    Failure::Usage(format!("{failure}\n  {ways}"))
 }
 
 /// What these policies say, as a vault with them would answer.
@@ -162,7 +194,7 @@ fn option(field: &str) -> &str {
     match field.split('.').next().unwrap_or_default() {
         "service" => "SPIFFE_ID",
         "action" => "RPC",
-        "tenant_id" => "--of-tenant",
+        "tenant_id" => "--tenant",
         "tenant_source" => "--tenant-source",
         "user_id" => "--of-user",
         "connection_id" => "--connection",
@@ -233,14 +265,17 @@ mod tests {
         let command = PolicyCommand::augment_subcommands(clap::Command::new("policy"));
         let words = format!("policy explain spiffe://one.test/sync {more}");
         let found = command.try_get_matches_from(words.split(' ')).expect("right");
-        let PolicyCommand::Explain(arguments) = PolicyCommand::from_arg_matches(&found).expect("right");
-        arguments
+        match PolicyCommand::from_arg_matches(&found).expect("right") {
+            PolicyCommand::Explain(arguments) => *arguments,
+            PolicyCommand::Reach(_) => panic!("another command"),
+        }
     }
 
     fn said(more: &str) -> Result<Vec<Said>, Failure> {
         let file = PolicyFile { name: "test.cedar".to_owned(), text: POLICIES.to_owned() };
         let policies = Policies::parse(&[file]).expect("policies");
-        let decisions = explained(&policies, &arguments(more).asked()?.1)?.decisions;
+        let asked = arguments(&format!("{more} --policies test.cedar")).asked()?.1;
+        let decisions = explained(&policies, &asked)?.decisions;
         let ids = |one: &v1::PolicyDecision| one.policies.iter().map(|policy| policy.id.clone()).collect();
         Ok(decisions.iter().map(|one| (one.action.clone(), one.permitted, ids(one))).collect())
     }
@@ -249,7 +284,7 @@ mod tests {
     fn a_call_needs_its_permissions_and_its_action() {
         let of = |action: &str, id: &str| (action.to_owned(), true, vec![id.to_owned()]);
         let denied = |action: &str| (action.to_owned(), false, Vec::new());
-        let shop = "FetchCredential --of-tenant acme --provider shopify --owner";
+        let shop = "FetchCredential --tenant acme --provider shopify --owner";
         let (asserted, fetched) = (of("AssertTenant", "delegate"), of("FetchCredential", "shops"));
         let shared = said(&format!("{shop} tenant")).expect("asked");
         assert_eq!(shared, [asserted.clone(), fetched.clone()]);
@@ -259,9 +294,9 @@ mod tests {
         assert_eq!(others, [asserted, denied("AccessOtherUsers"), fetched.clone()]);
         let vouched = said(&format!("{shop} tenant --tenant-source token")).expect("asked");
         assert_eq!(vouched, [fetched]);
-        let other = said("FetchCredential --of-tenant acme --provider xero --owner tenant").expect("asked");
+        let other = said("FetchCredential --tenant acme --provider xero --owner tenant").expect("asked");
         assert!(other.contains(&denied("FetchCredential")));
-        assert_eq!(said("CreateTenant --of-tenant acme").expect("asked"), [of("CreateTenant", "tenants")]);
+        assert_eq!(said("CreateTenant --tenant acme").expect("asked"), [of("CreateTenant", "tenants")]);
         let platform = said("FetchCredential --provider shopify --owner platform").expect("asked");
         assert_eq!(platform[0], denied("ActForPlatform"));
     }
@@ -270,14 +305,14 @@ mod tests {
     fn what_is_wrong_is_named_with_its_option() {
         for (more, part) in [
             ("FetchCredentials", "RPC must be"),
-            ("FetchCredential --of-tenant acme --owner tenant", "--provider must be given"),
-            ("FetchCredential --of-tenant acme --provider shopify", "--owner must be given"),
-            ("CreateTenant", "--of-tenant must be given"),
-            ("PutTool --of-tenant acme", "--of-tenant must not be given"),
+            ("FetchCredential --tenant acme --owner tenant", "--provider must be given"),
+            ("FetchCredential --tenant acme --provider shopify", "--owner must be given"),
+            ("CreateTenant", "--tenant must be given"),
+            ("PutTool --tenant acme", "--tenant must not be given"),
             ("FetchCredential --owner CANARY", "--owner must be"),
-            ("FetchCredential --of-tenant C/ANARY", "--of-tenant "),
+            ("FetchCredential --tenant C/ANARY", "--tenant "),
             ("FetchCredential --connection CANARY", "--connection "),
-            ("CreateTenant --of-tenant acme --of-user u1", "--of-user needs"),
+            ("CreateTenant --tenant acme --of-user u1", "--of-user needs"),
         ] {
             let Err(Failure::Usage(text)) = said(more) else { panic!("{more}") };
             assert!(text.contains(part) && !text.contains("ANARY"), "{more}: {text}");

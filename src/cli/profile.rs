@@ -18,6 +18,8 @@ pub(super) const DEV_OPERATOR_PROFILE: &str = "credvault-dev/operator.toml";
 pub(super) struct Profile {
     /// Such as `https://localhost:7443`. The host must be in the server's certificate.
     pub(super) address: String,
+    /// What people call this vault, such as `production`. The console shows it on every page.
+    pub(super) environment: Option<String>,
     /// The PEM bundle of authorities that vouch for the server.
     pub(super) authority: PathBuf,
     /// The client's certificate chain, PEM.
@@ -30,6 +32,9 @@ pub(super) struct Profile {
     pub(super) user: Option<String>,
     /// A file with a token, sent as `authorization: Bearer` instead of tenant and user.
     pub(super) token_file: Option<PathBuf>,
+    /// The file that it was read from, if it was.
+    #[serde(skip)]
+    pub(super) file: Option<PathBuf>,
 }
 
 impl Profile {
@@ -40,6 +45,11 @@ impl Profile {
         })
     }
 
+    /// The tenant that calls are for, unless a token names it.
+    pub(super) fn tenant(&self) -> Option<&str> {
+        self.tenant.as_deref().filter(|_| self.token_file.is_none())
+    }
+
     /// Reads the profile in a file. Its paths begin at the folder of the file.
     fn read(path: &Path) -> Result<Self, Failure> {
         let text = std::fs::read_to_string(path).map_err(|error| {
@@ -48,6 +58,7 @@ impl Profile {
             Failure::Usage(format!("the profile {} cannot be read: {error}; {way_out}", path.display()))
         })?;
         let mut profile = Self::parse(path, &text)?;
+        profile.file = Some(path.to_owned());
         let folder = path.parent().unwrap_or(Path::new(""));
         let token = profile.token_file.as_mut().into_iter();
         for file in
@@ -78,12 +89,14 @@ impl Said {
         }
         Some(Profile {
             address: self.address.clone()?,
+            environment: None,
             authority: self.authority.clone()?,
             certificate: self.certificate.clone()?,
             key: self.key.clone()?,
             tenant: None,
             user: None,
             token_file: None,
+            file: None,
         })
     }
 
@@ -101,7 +114,13 @@ impl Said {
         if self.tenant.is_some() || self.user.is_some() {
             profile.token_file = None;
         }
-        profile.address = self.address.unwrap_or(profile.address);
+        if let Some(address) = self.address {
+            // It may be another vault's, which the profile's name would hide.
+            if address != profile.address {
+                profile.environment = None;
+            }
+            profile.address = address;
+        }
         profile.authority = self.authority.unwrap_or(profile.authority);
         profile.certificate = self.certificate.unwrap_or(profile.certificate);
         profile.key = self.key.unwrap_or(profile.key);
@@ -116,6 +135,7 @@ mod tests {
     use super::*;
 
     const TEXT: &str = r#"address = "https://CANARY 1:7443"
+environment = "CANARY 8"
 authority = "CANARY 2"
 certificate = 'CANARY 3'
 key = "CANARY 4"
@@ -137,7 +157,9 @@ token_file = "CANARY 7"
         };
         assert!(said().whole().is_none(), "a certificate is missing");
         let profile = Profile::parse(Path::new("profile.toml"), TEXT).expect("a profile");
-        let Profile { address, authority, certificate, key, tenant, user, token_file } = said().over(profile);
+        let Profile { address, environment, authority, certificate, key, tenant, user, token_file, file: _ } =
+            said().over(profile);
+        assert_eq!(environment, None, "another address is another vault");
         assert_eq!((address.as_str(), tenant.as_deref()), ("https://other:7443", Some("acme")));
         assert_eq!(
             (authority, certificate, key),
@@ -187,7 +209,7 @@ token_file = "CANARY 7"
         let missing = told("address = 'a'\n");
         assert!(missing.contains("p.toml, line 1, is wrong: authority must be given"), "{missing}");
         let unknown = told(&format!("{TEXT}speed = 1\n"));
-        assert!(unknown.contains("line 8, is wrong: unknown key speed, expected"), "{unknown}");
+        assert!(unknown.contains("line 9, is wrong: unknown key speed, expected"), "{unknown}");
         assert!(told("address = 'a\n").contains("line 1, is not TOML"));
     }
 }

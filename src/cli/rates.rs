@@ -9,6 +9,7 @@ use super::live::WatchArgs;
 use super::output::Output;
 use super::serve::{ONE_THREAD, run as run_on};
 use super::shown;
+use super::whose::Whose;
 use credvault_proto::v1;
 
 #[derive(Subcommand, Debug)]
@@ -19,8 +20,11 @@ pub(super) enum RatesCommand {
 
 #[derive(Args, Debug)]
 pub(super) struct ShowArgs {
-    /// The id of the tenant. Without it, all tenants are summed.
+    /// The id of the tenant; or name it with --tenant. Without one, all tenants are summed.
     tenant_id: Option<String>,
+    /// Sum all tenants, also where the profile names one.
+    #[arg(long, conflicts_with_all = ["tenant_id", "tenant"])]
+    all: bool,
     /// Only at this provider.
     #[arg(long)]
     provider: Option<String>,
@@ -41,9 +45,11 @@ pub(super) struct ShowArgs {
 pub(super) fn run(command: RatesCommand, output: &mut Output) -> Result<(), Failure> {
     let RatesCommand::Show(arguments) = command;
     run_on(ONE_THREAD, async {
-        let ShowArgs { tenant_id, provider, days, by_day, watch, client, output: printed } = arguments;
+        let ShowArgs { tenant_id, all, provider, days, by_day, watch, client, output: printed } = arguments;
+        let tenant = if all { None } else { client.tenant_or(tenant_id.as_deref())? };
+        let whose = tenant.map_or(Whose::All, Whose::Tenant);
         let request = v1::GetSuccessRatesRequest {
-            tenant_id: tenant_id.unwrap_or_default(),
+            tenant_id: whose.tenant_id(),
             provider: provider.unwrap_or_default(),
             days: days.into(),
             by_day,
@@ -51,7 +57,7 @@ pub(super) fn run(command: RatesCommand, output: &mut Output) -> Result<(), Fail
         watch
             .show(&client, printed.output, output, async |client, format, output| {
                 let found = client.admin().get_success_rates(request.clone()).await?.into_inner();
-                shown::list("ProviderRates", &found.rates, format, output, &HEADINGS, row)
+                shown::list_of(&whose, "ProviderRates", &found.rates, format, output, &HEADINGS, row)
             })
             .await
     })

@@ -2,7 +2,7 @@
 //! command.
 
 /// Every RPC with the command that calls it.
-pub(super) const COMMANDS: [(&str, &str); 77] = [
+pub(super) const COMMANDS: [(&str, &str); 78] = [
     ("ListProviders", "providers list"),
     ("GetProvider", "providers get"),
     ("CreateConnection", "connections create"),
@@ -55,6 +55,7 @@ pub(super) const COMMANDS: [(&str, &str); 77] = [
     ("CountConnections", "tenants counts"),
     ("GetSuccessRates", "rates show"),
     ("ExplainPolicy", "policy explain"),
+    ("GetAccessReport", "connections access"),
     ("GetKeyStatus", "keys status"),
     ("RotateTenantKey", "keys rotate"),
     ("RotateRootKey", "keys rotate-root"),
@@ -82,11 +83,23 @@ pub(super) const COMMANDS: [(&str, &str); 77] = [
     ("SetSourceRules", "sources set"),
 ];
 
+/// What requests say with a field, and commands with an option.
+const PHRASES: [(&str, &str); 4] = [
+    ("UpdateConnection with enabled = true", "`credvault connections update --enable`"),
+    ("PurgeConnection with `revoke`", "`credvault connections purge --revoke`"),
+    ("DeleteConnection with `revoke`", "`credvault connections delete --revoke`"),
+    ("PutCredential with config", "`credvault connections put --config`"),
+];
+
 /// A text of the vault with commands in place of RPCs.
 pub(super) fn in_commands(text: &str) -> String {
+    let mut text = text.to_owned();
+    for (phrase, command) in PHRASES {
+        text = text.replace(phrase, command);
+    }
     let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let mut translated = String::with_capacity(text.len());
-    let mut rest = text;
+    let mut rest = text.as_str();
     while !rest.is_empty() {
         let end = rest.find(|c: char| !is_part(c)).unwrap_or(rest.len());
         let (word, after) = rest.split_at(end);
@@ -129,6 +142,10 @@ mod tests {
         let told = "shopfy is unknown; ListProviders shows all, and `GetProvider` one. GetProviders is no RPC: GetUsage";
         let expected = "shopfy is unknown; `credvault providers list` shows all, and `credvault providers get` one. \
                         GetProviders is no RPC: `credvault usage show`";
+        assert_eq!(in_commands(told), expected);
+        let told = "the connection is disabled; UpdateConnection with enabled = true ends that, or PurgeConnection with `revoke`";
+        let expected = "the connection is disabled; `credvault connections update --enable` ends that, or `credvault \
+                        connections purge --revoke`";
         assert_eq!(in_commands(told), expected);
         for same in ["", "no RPC: REAUTHORIZATION_REQUIRED (expired)", "übrig…"] {
             assert_eq!(in_commands(same), same);

@@ -2,8 +2,8 @@
 
 use clap::{Args, Subcommand};
 
+use super::administered::{NamedTenantArgs, TenantArgs};
 use super::args::pair;
-use super::client::TenantArgs;
 use super::failure::Failure;
 use super::output::{Format, Output};
 use super::serve::{ONE_THREAD, run as run_on};
@@ -12,7 +12,7 @@ use credvault_proto::v1;
 #[derive(Subcommand, Debug)]
 pub(super) enum SourcesCommand {
     /// Show from where services may call for a tenant.
-    Show(TenantArgs),
+    Show(NamedTenantArgs),
     /// Replace the rules from where services may call for a tenant.
     Set(SetArgs),
 }
@@ -45,15 +45,15 @@ pub(super) fn run(command: SourcesCommand, output: &mut Output) -> Result<(), Fa
     run_on(ONE_THREAD, async {
         match command {
             SourcesCommand::Show(tenant) => {
-                let client = tenant.client.connect().await?;
-                let request = v1::GetSourceRulesRequest { tenant_id: tenant.id };
+                let (client, tenant_id) = tenant.connect().await?;
+                let request = v1::GetSourceRulesRequest { tenant_id };
                 let found = client.admin().get_source_rules(request).await?.into_inner();
                 print(&found.rules, tenant.output.output, output)
             }
             SourcesCommand::Set(arguments) => {
                 let rules = arguments.rules();
                 let tenant = arguments.tenant;
-                let client = tenant.client.connect().await?;
+                let client = tenant.connect().await?;
                 let request = v1::SetSourceRulesRequest { tenant_id: tenant.id, rules, ..Default::default() };
                 let set = client.admin().set_source_rules(request).await?.into_inner();
                 print(&set.rules, tenant.output.output, output)

@@ -1,6 +1,7 @@
 //! `tenants create|get|list|suspend|resume|connections|counts|change|change-all|erase|erasures`: the life of a tenant, what an
 //! administrator sees of its connections, changes of many of them, and its end.
 
+mod asking;
 mod change;
 mod counts;
 mod erase;
@@ -15,9 +16,10 @@ use super::args::{OutputArgs, PageArgs};
 use super::client::ClientArgs;
 use super::failure::Failure;
 use super::live::WatchArgs;
-use super::lookup::print_page;
+use super::lookup::print_page_of;
 use super::output::Output;
 use super::serve::{ONE_THREAD, run as run_on};
+use super::whose::Whose;
 use change::{ChangeArgs, WorkArgs};
 use counts::CountsArgs;
 use credvault_proto::v1;
@@ -45,8 +47,8 @@ pub(super) enum TenantsCommand {
 
 #[derive(Args, Debug)]
 pub(super) struct ConnectionsArgs {
-    /// The id of the tenant.
-    tenant_id: String,
+    /// The id of the tenant; or name it with --tenant.
+    tenant_id: Option<String>,
     #[command(flatten)]
     selection: SelectionArgs,
     /// Show deleted connections, too.
@@ -79,6 +81,10 @@ pub(super) fn run(command: TenantsCommand, output: &mut Output) -> Result<(), Fa
 async fn list(arguments: ConnectionsArgs, output: &mut Output) -> Result<(), Failure> {
     let ConnectionsArgs { tenant_id, selection, show_deleted, page, watch, client, output: printed } =
         arguments;
+    let tenant_id = client
+        .tenant_or(tenant_id.as_deref())?
+        .ok_or_else(|| Failure::Usage("name the tenant, by TENANT_ID or with --tenant".to_owned()))?;
+    let whose = Whose::with_id(&tenant_id);
     watch
         .show(&client, printed.output, output, async |client, format, output| {
             let filter = v1::ListTenantConnectionsRequest {
@@ -95,7 +101,10 @@ async fn list(arguments: ConnectionsArgs, output: &mut Output) -> Result<(), Fai
                     Ok((page.connections, page.next_page_token))
                 })
                 .await?;
-            print_page(&all, &next, format, output)
+            if all.is_empty() {
+                selection.check_provider(client).await?;
+            }
+            print_page_of(&whose, (&all, &next), format, output)
         })
         .await
 }

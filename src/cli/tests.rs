@@ -40,6 +40,8 @@ fn words(line: &str) -> Vec<OsString> {
 fn every_example_is_a_command() {
     let mut number = 0;
     for (path, help) in all_leaves() {
+        // Lines that continue.
+        let help = help.replace(" \\\n     ", "");
         for example in help.lines().filter_map(|line| line.strip_prefix("  credvault ")) {
             let arguments = words(&format!("credvault {example}"));
             let parsed = program().try_get_matches_from(arguments);

@@ -9,6 +9,7 @@ use super::failure::Failure;
 use super::lookup::{connection_id, request_id};
 use super::output::{Format, Output};
 use super::serve::{ONE_THREAD, run as run_on};
+use super::times::past_day;
 use credvault_proto::v1;
 
 #[derive(Subcommand, Debug)]
@@ -48,11 +49,11 @@ pub(super) struct ShowArgs {
     /// What to group by, separated by commas. Without it, only the total is shown.
     #[arg(long, value_enum, value_delimiter = ',')]
     by: Vec<By>,
-    /// The first day in UTC, such as 2026-11-21. By default 30 days are summed.
-    #[arg(long, value_name = "DAY")]
+    /// The first day in UTC, such as 2026-11-21, or how long ago it was, such as 7d. By default 30 days are summed.
+    #[arg(long, value_name = "DAY", value_parser = past_day)]
     from: Option<String>,
-    /// The last day in UTC. By default today.
-    #[arg(long, value_name = "DAY")]
+    /// The last day in UTC, or how long ago it was. By default today.
+    #[arg(long, value_name = "DAY", value_parser = past_day)]
     to: Option<String>,
     /// Sum only the usage of this connection.
     #[arg(long, value_name = "ID|PROVIDER[/ACCOUNT]", add = connections_completer())]

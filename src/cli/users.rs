@@ -2,8 +2,8 @@
 
 use clap::{Args, Subcommand};
 
+use super::administered::{NamedTenantArgs, TenantArgs};
 use super::args::{ConfirmArgs, PageArgs};
-use super::client::TenantArgs;
 use super::failure::Failure;
 use super::lookup::{request_id, time_text};
 use super::output::{Format, Output};
@@ -22,7 +22,7 @@ pub(super) enum UsersCommand {
 #[derive(Args, Debug)]
 pub(super) struct ListArgs {
     #[command(flatten)]
-    tenant: TenantArgs,
+    tenant: NamedTenantArgs,
     #[command(flatten)]
     page: PageArgs,
 }
@@ -52,10 +52,10 @@ pub(super) fn run(command: UsersCommand, output: &mut Output) -> Result<(), Fail
 
 async fn list(arguments: ListArgs, output: &mut Output) -> Result<(), Failure> {
     let ListArgs { tenant, page: part } = arguments;
-    let client = tenant.client.connect().await?;
+    let (client, tenant_id) = tenant.connect().await?;
     let (all, next) = part
         .items(async |page_size, page_token| {
-            let request = v1::ListUsersRequest { tenant_id: tenant.id.clone(), page_size, page_token };
+            let request = v1::ListUsersRequest { tenant_id: tenant_id.clone(), page_size, page_token };
             let page = client.admin().list_users(request).await?.into_inner();
             Ok((page.users, page.next_page_token))
         })
@@ -70,7 +70,7 @@ async fn delete(arguments: DeleteArgs, output: &mut Output) -> Result<(), Failur
         "Delete all that the user {user_id} of the tenant {} owns, for good? That cannot be undone.",
         tenant.id
     ))?;
-    let client = tenant.client.connect().await?;
+    let client = tenant.connect().await?;
     let request = v1::DeleteUserRequest { tenant_id: tenant.id, user_id, revoke, request_id: request_id()? };
     let deleted = client.admin().delete_user(request).await?.into_inner();
     match tenant.output.output {

@@ -12,14 +12,14 @@ use credvault_proto::v1;
 pub(in crate::cli) struct Watching {
     bar: Bar,
     latest: v1::RotationProgress,
-    /// What stands in front of the progress: which one of several it is.
+    /// What stands in front of the progress: whose rotation it is.
     what: String,
     /// The trouble that was told last where no progress is drawn.
     told: String,
 }
 
 impl Watching {
-    /// One of several, which `what` names on the terminal.
+    /// One that `what` names in front of the progress.
     pub(in crate::cli) fn of(what: String) -> Self {
         Self { what, ..Self::default() }
     }
@@ -67,7 +67,7 @@ impl Watching {
         self.bar.clear();
         match format {
             Format::Json => output.json::<Failure>("RotationProgress", &self.latest)?,
-            Format::Table => output.line::<Failure>(&described(&self.latest))?,
+            Format::Table => output.line::<Failure>(&format!("{}{}", self.what, described(&self.latest)))?,
         }
         whole(&self.latest)
     }

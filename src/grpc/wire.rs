@@ -1,6 +1,7 @@
 //! Between the wire and the domain: requests into domain types, domain types into responses, and errors into
 //! statuses.
 
+mod access;
 mod connect;
 mod erasure;
 mod events;
@@ -17,6 +18,7 @@ mod secrets;
 mod services;
 mod status;
 
+pub(crate) use access::{access_question, access_report};
 pub(crate) use connect::{create_connect_session, created_connect_session};
 pub(crate) use erasure::{confirmation_token, erase_step, erasure, signing_key, signing_keys};
 pub(crate) use events::{
@@ -27,7 +29,7 @@ pub(crate) use import::{import, import_result};
 pub(crate) use json::{struct_of, value_of};
 pub(crate) use keys::{key_status, older_versions, records_per_second, root_key_id, rotation};
 pub(crate) use limits::{limit_changes, source_rules, sources, tenant_limits};
-pub(crate) use oversight::{changed_connection, connection_count, provider_rates};
+pub(crate) use oversight::{changed_connection, connection_counts, provider_rates};
 pub(crate) use parse::{
     audit_filter, audit_groups, bulk_change, connection_filter, connection_id, connection_selection,
     counted_tenants, create_connection, display_name, etag, expected_version, fetch, optional_provider_id,

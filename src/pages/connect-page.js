@@ -16,19 +16,21 @@
   const others = new BroadcastChannel(`credvault ${known().list}`);
   others.onmessage = () => { if (document.getElementById("follow")) location.assign(known().list); };
 
-  /// Shows how a consent has ended that connected nothing. The address has it in its fragment.
+  /// Shows how a consent has ended that connected nothing. The address has it in its fragment, and in its query what it was about.
   const readFragment = () => {
     const said = new URLSearchParams(location.hash.slice(1));
     if (said.get("type") !== "credvault.authorization") return;
-    history.replaceState(null, "", location.pathname + location.search);
-    const { declined, failed } = known();
-    const text = { denied: declined, failed }[said.get("outcome")];
+    const about = new URLSearchParams(location.search);
+    history.replaceState(null, "", location.pathname);
+    const { declined, failed, otherAccount } = known();
+    const text = { denied: declined, failed, other_account: otherAccount }[said.get("outcome")];
     const place = document.getElementById("told");
     if (!text || !place) return;
     const notice = Object.assign(document.createElement("p"), { className: "notice warn", textContent: text });
     notice.setAttribute("role", "status");
     place.replaceChildren(notice);
-    tell({ event: said.get("outcome") });
+    const event = text === declined ? "denied" : "failed";
+    tell({ event, connection_id: about.get("of") ?? "", provider: about.get("at") ?? "" });
   };
   addEventListener("hashchange", readFragment);
 
@@ -100,7 +102,7 @@
     if (form.dataset.missing === undefined) return;
     const wrong = fields(form).filter((input) => mark(input));
     const asWindow = form.dataset.consent !== undefined && (framed || !matchMedia("(pointer: coarse)").matches);
-    if (!wrong.length && !asWindow) return;
+    if (!wrong.length && !asWindow) return wait(form);
     event.preventDefault();
     event.stopImmediatePropagation();
     if (!wrong.length) return consent(form);
@@ -109,11 +111,44 @@
     wrong[0].focus();
   }, true);
 
+  /// Says on the button that the provider is asked, which may take a while.
+  const wait = (form) => {
+    const button = form.querySelector("button.primary");
+    if (!form.dataset.waiting) return;
+    button.dataset.label = button.textContent;
+    button.textContent = form.dataset.waiting;
+  };
+  // Back in the history, the page is as it was.
+  addEventListener("pageshow", () => {
+    for (const button of document.querySelectorAll("button[data-label]")) button.textContent = button.dataset.label;
+  });
+
+  /// Looks whether the window of a consent is still there. One that the provider's page has cut off seems to be closed: what becomes of
+  /// the consent, a page in a frame does not learn then.
+  let heard = false;
+  const watch = (opened) => {
+    const [place, follow] = [document.getElementById("closed"), document.getElementById("follow")];
+    if (heard || !place) return;
+    if (opened && !opened.closed) return void setTimeout(watch, 500, opened);
+    place.hidden = false;
+    if (framed && opened) tell({ event: "failed", connection_id: follow.dataset.connection, provider: follow.dataset.provider });
+  };
+
+  const WINDOW = "popup,width=560,height=720";
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest?.("#follow a[target]");
+    const opened = link && open(link.href, "_blank", WINDOW);
+    if (!opened) return;
+    event.preventDefault();
+    document.getElementById("closed").hidden = true;
+    watch(opened);
+  });
+
   /// Begins a consent in a window. That has to be opened at once, for browsers permit it to a click only; where it leads to, the
   /// vault says afterwards.
   const consent = async (form) => {
     form.querySelector("button").disabled = true;
-    const opened = open("about:blank", "_blank", "popup,width=560,height=720");
+    const opened = open("about:blank", "_blank", WINDOW);
     const body = new URLSearchParams(new FormData(form));
     body.set("way", "window");
     const answer = await fetch(form.action, { method: "POST", body }).catch(() => null);
@@ -127,13 +162,14 @@
     dress();
     const link = document.querySelector("#follow a[target]");
     if (link && opened) opened.location.replace(link.href); else opened?.close();
+    watch(opened);
     document.querySelector("#follow a, [aria-invalid], main a")?.focus();
   };
 
-  const complete = (result) => {
+  const complete = (result, page) => {
     const { list, token } = known();
     const form = Object.assign(document.createElement("form"), { method: "post", action: `${list}/complete`, hidden: true });
-    for (const [name, value] of Object.entries({ token, result })) {
+    for (const [name, value] of Object.entries({ token, result, page })) {
       form.append(Object.assign(document.createElement("input"), { type: "hidden", name, value }));
     }
     document.body.append(form);
@@ -143,11 +179,13 @@
   // Only a window of the vault's own says how a consent has ended.
   addEventListener("message", ({ origin, source, data }) => {
     if (origin !== location.origin || source === window || data?.type !== "credvault.authorization") return;
+    heard = true;
     source?.close();
     const { list } = known();
-    if (data.outcome === "returned") complete(data.result);
-    else if (data.outcome === "connected") location.assign(data.page?.startsWith(`${location.origin}${list}?`) ? data.page : list);
-    else location.assign(`${list}#type=credvault.authorization&outcome=${data.outcome}`);
+    const page = data.page?.startsWith(`${location.origin}${list}`) ? data.page : "";
+    if (data.outcome === "returned") complete(data.result, page);
+    else if (data.outcome === "connected") location.assign(page || list);
+    else location.assign(`${list}${page && new URL(page).search}#type=credvault.authorization&outcome=${data.outcome}`);
   });
 
   /// Does what the content of a page asks for.

@@ -14,8 +14,8 @@ pub(crate) struct Frame<'a> {
     pub(crate) language: &'a Language,
     /// The title of the window. It says what the page's heading says.
     pub(crate) title: &'a str,
-    /// Whether the page can be loaded again, so that it can be shown in another language.
-    pub(crate) reloads: bool,
+    /// Where the page can be loaded in another language, if it can: an address of this site; empty for the page's own.
+    pub(crate) reloads: Option<&'a str>,
 }
 
 impl Frame<'_> {
@@ -77,14 +77,15 @@ impl Frame<'_> {
                         }
                     }
                 }
-                @if self.reloads && self.design.languages.all().len() > 1 {
-                    nav aria-label=(languages) { ul { (self.other_languages()) } }
+                @if let Some(address) = self.reloads.filter(|_| self.design.languages.all().len() > 1) {
+                    nav aria-label=(languages) { ul { (self.other_languages(address)) } }
                 }
             }
         }
     }
 
-    fn other_languages(&self) -> Markup {
+    fn other_languages(&self, address: &str) -> Markup {
+        let mark = if address.contains('?') { "&" } else { "?" };
         html! {
             @for language in self.design.languages.all() {
                 @let name = &language.texts.language.name;
@@ -92,7 +93,7 @@ impl Frame<'_> {
                     @if language.tag == self.language.tag {
                         span aria-current="true" lang=(language.tag) { (name) }
                     } @else {
-                        a href={ "?lang=" (language.tag) } hreflang=(language.tag) lang=(language.tag) { (name) }
+                        a href={ (address) (mark) "lang=" (language.tag) } hreflang=(language.tag) lang=(language.tag) { (name) }
                     }
                 }
             }

@@ -1,21 +1,27 @@
 //! The languages of the pages: files of texts, some of them in the program, others in a folder of the operator, which may
-//! also replace single texts. What a file of the operator lacks is in English, or in the language of the same name that
-//! the program has.
+//! also replace single texts. What a file of the operator lacks is in the language of the same name that the program has, or
+//! else in English: in the operator's own, then in the program's.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use credvault_catalog::{TomlFile, UnreadableFile, toml_files};
 use credvault_domain::is_key;
 use toml::{Table, Value};
 
-use super::texts::{Texts, places};
+use super::texts::{Direction, Texts, places};
 use crate::settings::wrong_toml;
 
 /// The languages that the program has, by their tags.
 const EMBEDDED: [(&str, &str); 2] =
     [("en", include_str!("languages/en.toml")), ("de", include_str!("languages/de.toml"))];
+
+/// The tag of the language whose texts stand in for those that others lack.
+const ENGLISH: &str = "en";
+
+/// The key whose value is not shown: it says which way the language is read.
+const DIRECTION: &str = "language.direction";
 
 /// How many of the languages that a browser accepts are looked at.
 const MAX_ACCEPTED: usize = 32;
@@ -42,17 +48,9 @@ pub(crate) enum LanguageError {
     /// The folder or a file in it cannot be read.
     #[error(transparent)]
     Unreadable(#[from] UnreadableFile),
-    /// A file's name is no tag.
-    #[error("{0} is not named by the tag of a language, such as fr.toml or pt-BR.toml")]
-    Name(PathBuf),
-    /// A file breaks a rule; the text begins with what stands between its name and the rule.
-    #[error("{path}{problem}")]
-    Broken {
-        /// The file that breaks it.
-        path: PathBuf,
-        /// The place in it, and the rule.
-        problem: String,
-    },
+    /// Files break rules: a sentence for each time, which names the file and the place in it.
+    #[error("{}", .0.join("; "))]
+    Broken(Vec<String>),
     /// There is no language of this name.
     #[error("must be the tag of one of the languages: {0}")]
     Missing(String),
@@ -62,29 +60,23 @@ impl Languages {
     /// The embedded languages and those of `folder`. `default` is the tag of the one for everyone else.
     ///
     /// # Errors
-    /// The folder cannot be read, one of its files is broken, or there is no language of that tag.
+    /// The folder cannot be read, files in it are broken, all of which the error names, or there is no language of that tag.
     pub(crate) fn load(folder: Option<&Path>, default: &str) -> Result<Self, LanguageError> {
         let mut tables = BTreeMap::new();
         for (tag, text) in EMBEDDED {
-            tables.insert(tag.to_owned(), parsed(Path::new(tag), text)?);
+            let texts =
+                parsed(Path::new(tag), text).map_err(|problem| LanguageError::Broken(vec![problem]))?;
+            tables.insert(tag.to_owned(), texts);
         }
-        let english = tables.get("en").cloned().unwrap_or_default();
-        for TomlFile { path, text } in folder.map(toml_files).transpose()?.unwrap_or_default() {
-            let tag = path.file_stem().and_then(|stem| stem.to_str()).filter(|tag| is_tag(tag));
-            let Some(tag) = tag else { return Err(LanguageError::Name(path)) };
-            let own = parsed(&path, &text)?;
-            let broken = |problem| LanguageError::Broken { path: path.clone(), problem };
-            check("", &own, &english).map_err(broken)?;
-            let known = tables.keys().find(|known: &&String| known.eq_ignore_ascii_case(tag)).cloned();
-            let tag = known.unwrap_or_else(|| tag.to_owned());
-            overlay(tables.entry(tag).or_insert_with(|| english.clone()), &own);
+        let embedded = tables.get(ENGLISH).cloned().unwrap_or_default();
+        for OwnFile { tag, texts } in own_files(folder, &embedded)? {
+            let english = tables.get(ENGLISH).cloned().unwrap_or_default();
+            let known = tables.keys().find(|known| known.eq_ignore_ascii_case(&tag)).cloned();
+            overlay(tables.entry(known.unwrap_or(tag)).or_insert(english), &texts);
         }
         let mut all = BTreeMap::new();
         for (tag, table) in tables {
-            let broken = |_| LanguageError::Broken {
-                path: PathBuf::from(&tag),
-                problem: ": language.direction must be ltr or rtl".to_owned(),
-            };
+            let broken = |_| LanguageError::Broken(vec![format!("{tag} lacks texts of the pages")]);
             let texts = table.try_into::<Texts>().map_err(broken)?;
             all.insert(tag.clone(), Arc::new(Language { tag, texts }));
         }
@@ -149,37 +141,79 @@ fn range(part: &str) -> Option<(f32, &str)> {
     (weight > 0.0).then_some((weight, tag.trim()))
 }
 
-fn parsed(path: &Path, text: &str) -> Result<Table, LanguageError> {
-    let broken = |error| LanguageError::Broken { path: path.to_owned(), problem: wrong_toml(text, &error) };
-    toml::from_str(text).map_err(broken)
+/// A file of the operator, every text of which the pages can show.
+struct OwnFile {
+    tag: String,
+    texts: Table,
 }
 
-/// Refuses what is no text of the pages, an empty text, and a place that nothing fills. The answer is the end of a
-/// sentence about the file.
-fn check(prefix: &str, own: &Table, english: &Table) -> Result<(), String> {
+/// The files of the operator, English first, for it stands in for what others lack. The errors are those of all files.
+fn own_files(folder: Option<&Path>, english: &Table) -> Result<Vec<OwnFile>, LanguageError> {
+    let (mut files, mut problems) = (Vec::new(), Vec::new());
+    for file in folder.map(toml_files).transpose()?.unwrap_or_default() {
+        match own_file(&file, english) {
+            Ok(file) => files.push(file),
+            Err(wrong) => problems.extend(wrong),
+        }
+    }
+    if !problems.is_empty() {
+        return Err(LanguageError::Broken(problems));
+    }
+    files.sort_by_key(|file| !file.tag.eq_ignore_ascii_case(ENGLISH));
+    Ok(files)
+}
+
+/// Parses and checks one of them. The errors are all that is wrong with it.
+fn own_file(TomlFile { path, text }: &TomlFile, english: &Table) -> Result<OwnFile, Vec<String>> {
+    let tag = path.file_stem().and_then(|stem| stem.to_str()).filter(|tag| is_tag(tag));
+    let Some(tag) = tag else {
+        let rule = "is not named by the tag of a language, such as fr.toml or pt-BR.toml";
+        return Err(vec![format!("{} {rule}", path.display())]);
+    };
+    let texts = parsed(path, text).map_err(|problem| vec![problem])?;
+    let mut rules = Vec::new();
+    check("", &texts, english, &mut rules);
+    if rules.is_empty() {
+        return Ok(OwnFile { tag: tag.to_owned(), texts });
+    }
+    Err(rules.iter().map(|rule| format!("{}: {rule}", path.display())).collect())
+}
+
+/// The table of a file, or what is wrong with it, in a sentence that names the file.
+fn parsed(path: &Path, text: &str) -> Result<Table, String> {
+    toml::from_str(text).map_err(|error| format!("{}{}", path.display(), wrong_toml(text, &error)))
+}
+
+/// Collects the rules that the texts of a file break: what is no text of the pages, an empty text, a place that nothing
+/// fills. Each begins with the key.
+fn check(prefix: &str, own: &Table, english: &Table, rules: &mut Vec<String>) {
     for (name, value) in own {
         let key = format!("{prefix}{name}");
         // A key that looks like none may be anything, so it is not repeated.
         let shown = if is_key(&key) { key.as_str() } else { "a key" };
         match (value, english.get(name)) {
-            (Value::Table(own), Some(Value::Table(english))) => check(&format!("{key}."), own, english)?,
-            (Value::String(text), Some(Value::String(known))) => {
-                if text.trim().is_empty() {
-                    return Err(format!(
-                        ": {shown} must not be empty; leave it out to keep the text that there is"
-                    ));
-                }
-                if let Some(place) = places(text).difference(&places(known)).next() {
-                    let place = if is_key(place) { format!("{{{place}}}") } else { "a place".to_owned() };
-                    return Err(format!(": {shown} has {place}, which the pages do not fill there"));
+            (Value::Table(own), Some(Value::Table(english))) => {
+                check(&format!("{key}."), own, english, rules);
+            }
+            (Value::String(text), Some(Value::String(_))) if text.trim().is_empty() => {
+                rules.push(format!("{shown} must not be empty; leave it out to keep the text that there is"));
+            }
+            (Value::String(_), Some(Value::String(_))) if key == DIRECTION => {
+                if value.clone().try_into::<Direction>().is_err() {
+                    rules.push(format!("{DIRECTION} must be ltr or rtl"));
                 }
             }
-            (_, Some(Value::Table(_))) => return Err(format!(": {shown} must be a table of texts")),
-            (_, Some(_)) => return Err(format!(": {shown} must be a text, in quotes")),
-            (_, None) => return Err(format!(": {shown} is no text of the pages")),
+            (Value::String(text), Some(Value::String(known))) => {
+                for place in places(text).difference(&places(known)) {
+                    let place = if is_key(place) { format!("{{{place}}}") } else { "a place".to_owned() };
+                    rules.push(format!("{shown} has {place}, which the pages do not fill there"));
+                }
+            }
+            (_, Some(Value::Table(_))) => rules.push(format!("{shown} must be a table of texts")),
+            (_, Some(_)) => rules.push(format!("{shown} must be a text, in quotes")),
+            (_, None) => rules.push(format!("{shown} is no text of the pages")),
         }
     }
-    Ok(())
 }
 
 /// Puts the texts of `own` in the place of those of `table`.

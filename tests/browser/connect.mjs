@@ -1,7 +1,7 @@
 // A walk through the connect page in a real browser: `credvault dev --simulator` serves, a back end makes sessions, Chromium opens
 // them in windows and frames, with fingers, keyboard and without scripts.
 //
-//   node tests/browser/connect.mjs PROGRAM CHROMIUM     (NODE_PATH names the folder that has playwright-core and axe-core)
+//   node tests/browser/connect.mjs PROGRAM CHROMIUM [--keep]     (NODE_PATH names the folder of the packages; scripts/browser sets it)
 
 import assert from "node:assert/strict";
 import { execFile, spawn } from "node:child_process";
@@ -12,11 +12,13 @@ import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
+import { launch } from "./browser.mjs";
 import { inspect, tabulate } from "./design.mjs";
+import { album } from "./pictures.mjs";
 
 const [program, executablePath] = process.argv.slice(2);
 const require = createRequire(join(process.env.NODE_PATH, "connect.js"));
-const { chromium, devices } = require("playwright-core");
+const { devices } = require("playwright-core");
 const run = promisify(execFile);
 const folder = await mkdtemp(join(tmpdir(), "credvault-connect-"));
 const ends = [() => rm(folder, { recursive: true })];
@@ -120,9 +122,10 @@ call = { url = "${provider}/me" }
 `);
 Object.assign(vault, await dev(["--simulator", "--simulator-address", provider.split("//")[1]]));
 ends.push(() => vault.stop());
-const browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });
+const browser = await launch(executablePath);
 ends.push(() => browser.close());
 const complaints = [];
+const { picture, complete } = album("connect");
 
 async function context(options = {}, from = browser) {
   const made = await from.newContext(options);
@@ -135,7 +138,8 @@ async function context(options = {}, from = browser) {
 let users = 0;
 async function session(...args) {
   users += 1;
-  const command = ["connections", "connect-page", "--user", `user-${users}`, "--output", "json", "--address", `https://localhost:${vault.port}`];
+  const user = args.includes("--user") ? [] : ["--user", `user-${users}`];
+  const command = ["connections", "connect-page", ...user, "--output", "json", "--address", `https://localhost:${vault.port}`];
   const { stdout } = await run(program, [...command, ...args], { cwd: folder });
   const { url } = JSON.parse(stdout);
   vault.site = new URL(url).origin;
@@ -181,6 +185,7 @@ async function aCustomerConnectsAKeyByKeyboardAlone() {
   await page.getByRole("link", { name: "Add a connection" }).press("Enter");
   await titled(page, "Add a connection");
   await inspect(page, "providers");
+  await picture(page, "providers", ["375-dark", "1280-light"]);
   await page.getByLabel("Search").pressSequentially("no such shop");
   await says(page, "No provider has this name.");
   await page.getByLabel("Search").fill("KEY SH");
@@ -199,6 +204,7 @@ async function aCustomerConnectsAKeyByKeyboardAlone() {
   await says(page, "This has at least 10 characters.");
   assert.equal(await page.evaluate(() => document.activeElement.id), await page.locator("[aria-invalid]").first().getAttribute("id"));
   await inspect(page, "form with errors");
+  await picture(page, "errors", ["375-light", "1280-dark"]);
   await shop.fill("my-shop");
   assert.equal(await shop.getAttribute("aria-invalid"), null);
   // The provider's own verdict.
@@ -216,8 +222,10 @@ async function aCustomerConnectsAKeyByKeyboardAlone() {
   await inspect(page, "list");
   await page.reload();
   assert.equal(await page.getByText("The account is connected.").count(), 0, "it is said once");
+  await picture(page, "list", ["375-light", "375-dark", "1280-light", "1280-dark"]);
   await menu().press("Enter");
   await inspect(page, "list with a menu");
+  await picture(page, "menu", ["375-dark"]);
   await page.getByRole("button", { name: "Test Key Shop" }).press("Enter");
   await says(page, "The connection works");
   await menu().press("Enter");
@@ -231,6 +239,7 @@ async function aCustomerConnectsAKeyByKeyboardAlone() {
   await titled(page, "Remove Key Shop?");
   await says(page, "cannot be asked to end the access");
   await inspect(page, "confirmation");
+  await picture(page, "confirmation", ["375-light"]);
   await page.getByRole("link", { name: "Keep it" }).press("Enter");
   await menu().press("Enter");
   await page.getByRole("link", { name: "Disconnect Key Shop" }).press("Enter");
@@ -259,7 +268,7 @@ async function aCustomerPastesAWholeKey() {
   await page.getByRole("link", { name: "Add a connection" }).click();
   await page.getByLabel("Search").fill("google sheets");
   await page.getByRole("link", { name: "Google Sheets" }).click();
-  await page.getByRole("link", { name: "Service account" }).first().click();
+  // There is no app for consents there, so there is one way only.
   const file = page.getByLabel("Service account key (JSON)");
   await file.fill('{"type": "service_account", ');
   await file.press("Tab");
@@ -335,6 +344,21 @@ async function aWindowOnAPhoneComesBackFromADenial() {
   await page.locator("#told li", { hasText: `${vault.site} denied` }).first().waitFor();
 }
 
+/// What docs/connect-accounts.md shows: the window opens at the click, is led to the URL that comes later, and is closed in the end.
+async function theWindowOfTheDocumentsIsClosedByItsOpener() {
+  const made = await context();
+  const page = await made.newPage();
+  const url = await session("--return-origin", ours);
+  await page.route(`${ours}/session`, (route) => route.fulfill({ json: { url } }));
+  await page.goto(ours);
+  const shown = await readFile(new URL("../../docs/connect-accounts.md", import.meta.url), "utf8");
+  const script = shown.split("  ```js\n")[1].split("  ```")[0].replace("https://connect.example.com", vault.site);
+  await page.evaluate((script) => new Function("button", script)(document.getElementById("open")), script);
+  const [opened] = await Promise.all([made.waitForEvent("page"), page.click("#open")]);
+  await list(opened);
+  await Promise.all([opened.waitForEvent("close"), opened.getByRole("button", { name: "Done" }).click()]);
+}
+
 async function aCustomerWithoutScriptsDoesTheSame() {
   const page = await (await context({ javaScriptEnabled: false })).newPage();
   await page.goto(await session("--return-origin", ours));
@@ -364,6 +388,8 @@ async function anApplicationEmbedsThePage() {
   const high = () => page.locator("credvault-connect iframe").evaluate((frame) => frame.clientHeight);
   await page.waitForFunction(() => document.querySelector("credvault-connect iframe").style.height !== "40rem");
   assert.ok(await high() > 100, "it is as high as its content");
+  await says(frame, "The account is connected.");
+  await picture(page, "embedded", ["1280-light"]);
   const button = await consentForm(frame);
   const [popup] = await Promise.all([made.waitForEvent("page"), button.click()]);
   await popup.getByRole("button", { name: "Allow" }).click();
@@ -371,6 +397,35 @@ async function anApplicationEmbedsThePage() {
   await says(frame, "The account is connected.");
   await frame.getByRole("button", { name: "Done" }).click();
   await told("closed");
+}
+
+/// The person closes the window, or allows another account than the connection's: the page says so, and the application learns it.
+async function aConsentThatConnectsNothingIsSaidToBeOne() {
+  const made = await context();
+  const page = await made.newPage();
+  await page.goto(`${ours}/?embed=${encodeURIComponent(await session("--return-origin", ours))}`);
+  const told = (text, count) => page.waitForFunction(([text, count]) =>
+    [...document.querySelectorAll("#told li")].filter((item) => item.textContent === text).length === count, [text, count]);
+  const frame = page.frameLocator("credvault-connect iframe");
+  const opens = async (button) => (await Promise.all([made.waitForEvent("page"), button.click()]))[0];
+  const left = await opens(await consentForm(frame));
+  await left.getByRole("button", { name: "Allow" }).waitFor();
+  await left.close();
+  await says(frame, "If no window is open any more, go to Simulator again.");
+  await told("failed simulator", 1);
+  const again = await opens(frame.getByRole("link", { name: "Go to Simulator" }));
+  await again.getByRole("button", { name: "Allow" }).click();
+  await told("connected simulator", 1);
+  await frame.locator("summary", { hasText: "Simulator" }).click();
+  await frame.getByRole("link", { name: "Connect again Simulator" }).click();
+  const other = await opens(frame.getByRole("button", { name: "Continue to Simulator" }));
+  const closed = other.waitForEvent("close");
+  await other.getByLabel("Account").fill("shop-2");
+  await other.getByRole("button", { name: "Allow" }).click();
+  await closed;
+  await says(frame, "You gave access to another account than this connection's");
+  await told("failed simulator", 2);
+  expected(/400/);
 }
 
 /// A frame of another site that keeps no cookies opens a window, and the application's element hears that one.
@@ -419,8 +474,7 @@ async function behindTls() {
 /// it, and hands its result to the frame.
 async function aFrameOfAnotherSiteKeepsItsOwnCookie() {
   const app = await behindTls();
-  const args = ["--no-sandbox", "--host-resolver-rules=MAP *.test 127.0.0.1", "--test-third-party-cookie-phaseout"];
-  const blocking = await chromium.launch({ executablePath, args });
+  const blocking = await launch(executablePath, ["--host-resolver-rules=MAP *.test 127.0.0.1", "--test-third-party-cookie-phaseout"]);
   ends.push(() => blocking.close());
   const made = await context({ ignoreHTTPSErrors: true }, blocking);
   const page = await made.newPage();
@@ -488,6 +542,49 @@ async function aLateOrForeignBrowserReadsWhy() {
   expected(/403|404/);
 }
 
+/// Sessions of one minute, which begin before the other walks: a page that stands open, one without scripts with a form that is filled
+/// in, and one in a frame.
+async function pagesWhoseTimeWillBeOver() {
+  const open = async (options, address) => {
+    // What their browsers complain of is their end.
+    const page = await (await browser.newContext(options)).newPage();
+    await page.goto(address);
+    return page;
+  };
+  const minute = () => session("--user", "late", "--minutes", "1", "--return-origin", ours);
+  const [standing, plain] = [await open({}, await minute()), await open({ javaScriptEnabled: false }, await minute())];
+  const framed = await open({}, `${ours}/?embed=${encodeURIComponent(await minute())}`);
+  for (const page of [standing, plain]) {
+    await page.getByRole("link", { name: "Add a connection" }).click();
+    await page.getByRole("link", { name: "Key Shop" }).click();
+    await page.getByLabel("API key").fill("sim_key_too-late");
+    await page.getByLabel("Shop", { exact: true }).fill("my-shop");
+  }
+  await list(framed.frameLocator("credvault-connect iframe"));
+  return { standing, plain, framed, until: Date.now() + 60_000 };
+}
+
+/// The accounts that a user has at the provider whose keys are pasted.
+async function keysOf(user) {
+  const command = ["connections", "list", "--provider", "keyshop", "--owner-user", user, "--output", "json"];
+  const { stdout } = await run(program, [...command, "--address", `https://localhost:${vault.port}`], { cwd: folder });
+  return JSON.parse(stdout).items;
+}
+
+/// Pages with scripts say so by themselves, also to the application; one without says it when the form is sent, and stores nothing.
+async function aSessionEndsByTime({ standing, plain, framed, until }) {
+  const over = (place) => place.getByRole("heading", { level: 1, name: "The time of this page is over" }).waitFor();
+  await standing.waitForTimeout(Math.max(0, until - Date.now()));
+  await over(standing);
+  await inspect(standing, "time is over");
+  await picture(standing, "over", ["375-dark"]);
+  await plain.getByRole("button", { name: "Connect", exact: true }).click();
+  await over(plain);
+  await over(framed.frameLocator("credvault-connect iframe"));
+  await framed.locator("#told li", { hasText: "expired" }).waitFor();
+  assert.deepEqual(await keysOf("late"), []);
+}
+
 async function thePageIsSmallAndFast() {
   const page = await (await context()).newPage();
   await page.goto(await session());
@@ -508,17 +605,21 @@ async function thePageIsSmallAndFast() {
 
 try {
   await session();
+  const ending = await pagesWhoseTimeWillBeOver();
   const walks = [
     aCustomerConnectsAKeyByKeyboardAlone, aCustomerPastesAWholeKey, aCustomerConsentsInAWindow, aWindowThatIsCutOffBecomesTheList,
-    aCustomerOnAPhoneGoesThereAndComesBack, aWindowOnAPhoneComesBackFromADenial, aCustomerWithoutScriptsDoesTheSame, anApplicationEmbedsThePage,
+    aCustomerOnAPhoneGoesThereAndComesBack, aWindowOnAPhoneComesBackFromADenial,
+    theWindowOfTheDocumentsIsClosedByItsOpener, aCustomerWithoutScriptsDoesTheSame, anApplicationEmbedsThePage,
+    aConsentThatConnectsNothingIsSaidToBeOne,
     aFrameWithoutCookiesOpensAWindow, aPageLooksAgainWhenItsTimeIsOver, aHostilePageIsNeitherShownNorHeard, aLateOrForeignBrowserReadsWhy, thePageIsSmallAndFast,
-    aFrameOfAnotherSiteKeepsItsOwnCookie,
+    aSessionEndsByTime, aFrameOfAnotherSiteKeepsItsOwnCookie,
   ];
   for (const walk of walks) {
-    await walk();
+    await walk(ending);
     assert.deepEqual(complaints, [], "the browser complains: a policy that a page breaks, or a script that fails");
     console.log(`${walk.name}: ok`);
   }
+  await complete();
 } finally {
   for (const end of ends.reverse()) await end();
 }

@@ -1,21 +1,20 @@
 // A walk through consents in a real browser: `credvault dev --simulator` serves, Chromium clicks, and the program and
 // the pages say what happened.
 //
-//   node tests/browser/walk.mjs PROGRAM GRPCURL CHROMIUM     (NODE_PATH names the folder that has playwright-core)
+//   node tests/browser/walk.mjs PROGRAM GRPCURL CHROMIUM [--keep]     (NODE_PATH names the folder of the packages; scripts/browser sets it)
 
 import assert from "node:assert/strict";
 import { execFile, spawn } from "node:child_process";
 import { appendFile, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
-import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
+import { launch } from "./browser.mjs";
 import { inspect, tabulate } from "./design.mjs";
+import { album } from "./pictures.mjs";
 
 const [program, grpcurl, executablePath] = process.argv.slice(2);
-const require = createRequire(join(process.env.NODE_PATH, "walk.js"));
-const { chromium } = require("playwright-core");
 const run = promisify(execFile);
 const folder = await mkdtemp(join(tmpdir(), "credvault-walk-"));
 const ends = [() => rm(folder, { recursive: true })];
@@ -84,9 +83,10 @@ await writeFile(join(folder, "credvault-dev/logo.svg"), logo);
 await appendFile(join(folder, "credvault-dev/credvault.toml"), `\n[public]\norigins = ["${ours}"]\n${brand}\n`);
 const vault = await dev(simulator);
 ends.push(vault.stop);
-const browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });
+const browser = await launch(executablePath);
 ends.push(() => browser.close());
 const complaints = [];
+const { picture, complete } = album("consent");
 
 async function context(options = {}) {
   const made = await browser.newContext(options);
@@ -133,9 +133,11 @@ async function aPersonConnectsAnAccount() {
   assert.equal(await page.locator(".code").textContent(), code);
   assert.equal(new URL(page.url()).search, "", "the code does not stay in the address");
   await inspect(page, "confirm");
+  await picture(page, "confirm", ["375-light", "1280-dark"], { ".code": "ABCD-EFGH" });
   await page.getByRole("button", { name: "Connect" }).click();
   await titled(page, "Connected");
   await inspect(page, "connected");
+  await picture(page, "connected", ["375-dark"]);
   const { code: exit, printed } = await ended;
   assert.ok(exit === 0 && /state: +connected/.test(printed), printed);
   const { credential } = await call("VaultService/FetchCredential", { provider: "simulator", account_name: "main" });
@@ -151,6 +153,7 @@ async function aPersonDeclines() {
   assert.equal(await page.getByText("CONSENT_DENIED").isVisible(), false, "the reason is among the details");
   assert.equal((await ended).code, 5);
   await inspect(page, "declined");
+  await picture(page, "declined", ["1280-light"]);
   // What is loaded again ends nothing else.
   await page.reload();
   await titled(page, "Shop & Co");
@@ -331,6 +334,7 @@ try {
     assert.deepEqual(complaints, [], "the browser complains: a policy that a page breaks, or a script that fails");
     console.log(`${walk.name}: ok`);
   }
+  await complete();
 } finally {
   for (const end of ends.reverse()) await end();
 }

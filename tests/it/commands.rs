@@ -3,6 +3,9 @@
 mod administered;
 mod connected;
 mod credentials;
+mod diagnosed;
+mod failing;
+mod owned;
 mod recorded;
 mod updated;
 mod watched;

@@ -3,6 +3,7 @@
 
 mod window;
 
+mod accounts;
 mod consenting;
 mod ends;
 mod guarded;

@@ -85,6 +85,17 @@ async fn a_value_that_the_provider_refuses_replaces_nothing(builder: VaultBuilde
     assert_eq!(app.fetch(by_id(&created.id)).await.unwrap().fields["key"], "sim_key_shop-1");
     app.vault().put_credential(put("sim_key_shop-2")).await.unwrap();
     assert_eq!(app.fetch(by_id(&created.id)).await.unwrap().fields["key"], "sim_key_shop-2");
+    // The test before it is stored is remembered like one of TestConnection: so is the account, and later another one.
+    let found = async || {
+        let request = v1::GetConnectionRequest { connection_id: created.id.clone() };
+        let found = app.connections().get_connection(request).await.unwrap().into_inner().connection.unwrap();
+        assert!(found.last_verified_time.is_some(), "{found:?}");
+        [found.external_account_id, found.confirmed_account_id, found.found_account_id]
+    };
+    assert_eq!(found().await, ["shop-2", "shop-2", ""]);
+    app.vault().put_credential(put("sim_key_shop-3")).await.unwrap();
+    assert_eq!(found().await, ["shop-2", "shop-3", "shop-3"]);
+    assert!(tested(&app, &created.id).await.unwrap().account_changed);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,7 +1,9 @@
 //! The operators' console: the program serves it, and a plain HTTP client is its browser.
 
 mod access;
+mod audit;
 mod changes;
+mod connection;
 mod pages;
 
 use std::io::{BufRead as _, BufReader, Lines};
@@ -42,7 +44,7 @@ impl Console {
     fn start(vault: &TestVault, service: &str) -> Self {
         vault.write_leaf(service, &vault.authority.service(&format!("spiffe://{DOMAIN}/{service}")));
         let profile = format!(
-            "address = 'https://localhost:{}'\nauthority = 'ca.pem'\ncertificate = '{service}.pem'\nkey = '{service}.key'\n",
+            "address = 'https://localhost:{}'\nauthority = 'ca.pem'\ncertificate = '{service}.pem'\nkey = '{service}.key'\nenvironment = 'staging'\n",
             vault.address().port()
         );
         vault.write("console.toml", &profile);

@@ -220,8 +220,12 @@ fn help(command: &[&str]) -> String {
 /// The names in the list of commands that `--help` of a command prints.
 fn subcommands(command: &[&str]) -> Vec<String> {
     let help = help(command);
-    let list =
-        help.split("\nCommands:\n").nth(1).and_then(|after| after.split("\n\n").next()).unwrap_or_default();
+    let list = match command {
+        // The program itself lists its commands in groups.
+        [] => help.split("\nOptions:\n").next(),
+        _ => help.split("\nCommands:\n").nth(1).and_then(|after| after.split("\n\n").next()),
+    };
+    let list = list.unwrap_or_default();
     let names = list.lines().filter(|line| line.starts_with("  ") && !line.starts_with("   "));
     let names = names.map(|line| line.split_whitespace().next().unwrap().to_owned());
     names.filter(|name| name != "help").collect()

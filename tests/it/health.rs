@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use credvault_domain::Clock as _;
 use credvault_proto::v1;
-use credvault_simulator::{Rotation, Step};
+use credvault_simulator::{Refusal, Rotation, Step};
 use credvault_testkit::LeafSpec;
 
-use crate::harness::provider::{Connected, GRACE, begin, complete, connection_request, decide};
+use crate::harness::provider::{Connected, GRACE, app_request, begin, complete, connection_request, decide};
 use crate::harness::receiver::Receiver;
-use crate::harness::{Client, DOMAIN, VaultBuilder, by_id, eventually, generic, input};
+use crate::harness::{Client, DOMAIN, VaultBuilder, by_id, eventually, generic, input, refusal};
 use crate::on_both;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -19,6 +19,7 @@ on_both![
     the_last_error_is_told_in_words_and_stays_when_it_is_over,
     a_key_ends_when_it_says_and_a_filter_finds_it,
     an_idle_grant_that_is_renewed_late_is_warned_of_and_recovers,
+    a_connection_whose_fetches_are_refused_is_not_well_until_it_works,
 ];
 
 /// A client with a certificate that outlives what the clock does here.
@@ -157,7 +158,7 @@ async fn the_last_error_is_told_in_words_and_stays_when_it_is_over(builder: Vaul
     assert_eq!((failed.state(), error.reason.as_str()), (v1::HealthState::Ok, "PROVIDER_UNAVAILABLE"));
     assert!(error.next_attempt_time.is_some() && error.recover_time.is_none());
     assert!(error.customer_text.contains("Simulator is not answering properly"), "{error:?}");
-    assert!(error.operator_text.contains("the provider did not answer"), "{error:?}");
+    assert!(error.operator_text.contains("the provider answers with status 503"), "{error:?}");
     // The answer is lost: whether the connection lives is not known.
     connected.provider.behave(|behaviour| behaviour.steady = Step::LoseAnswer);
     refresh().await.unwrap_err();
@@ -234,9 +235,13 @@ async fn an_idle_grant_that_is_renewed_late_is_warned_of_and_recovers(builder: V
     clock.advance(DAY * 27 + DAY / 24);
     eventually("the warning", || async { receiver.count() >= 1 }).await;
     assert_eq!(warned(&receiver), [3]);
+    // The access token has ended, too.
+    eventually("an attempt that fails", || async {
+        health(&app, &id).await.state() == v1::HealthState::Uncertain
+    })
+    .await;
     let late = health(&app, &id).await;
-    assert_eq!(late.state(), v1::HealthState::Ending);
-    assert!(late.customer_text.contains("could not renew it"), "{late:?}");
+    assert!(late.customer_text.contains("is not answering properly"), "{late:?}");
     // It is renewed in time, and its owner reads that all is well.
     connected.provider.behave(|behaviour| behaviour.steady = Step::Answer);
     clock.advance(Duration::from_secs(600));
@@ -250,4 +255,93 @@ async fn an_idle_grant_that_is_renewed_late_is_warned_of_and_recovers(builder: V
     assert_eq!(receiver.types(), ["connection.expiring", "connection.recovered"]);
     let end = health(&app, &id).await.grant_end_time.unwrap().seconds;
     assert_eq!(end, clock.now().after(DAY * 30).seconds());
+}
+
+/// How many connections of the tenant have this health.
+async fn counted(operator: &Client, state: v1::HealthState) -> i64 {
+    let request = v1::CountConnectionsRequest { tenant_id: "acme".into(), ..Default::default() };
+    let counts = operator.admin().count_connections(request).await.unwrap().into_inner().counts;
+    counts.iter().filter(|count| count.health() == state).map(|count| count.count).sum()
+}
+
+async fn a_connection_whose_fetches_are_refused_is_not_well_until_it_works(builder: VaultBuilder) {
+    let connected = builder.start_with_provider(GRACE).await;
+    connected.provider.behave(|behaviour| {
+        let grace = Duration::from_secs(1800);
+        behaviour.rotation = Rotation::Rotating { grace, same_answer_within_grace: true };
+        behaviour.steady = Step::Refuse(Refusal::InvalidClient);
+    });
+    connected.vault.tenant("acme").await;
+    let operator = lasting(&connected, "operator").await;
+    let types = ["connection.recovered", "connection.reauthorization_required"];
+    let receiver = receiver(&operator, &types).await;
+    let app = lasting(&connected, "app").await.acting_for("acme", None);
+    let id = connected.granted(&app, "shop-1", 3600).await;
+    let end = connected.vault.clock.now().after(Duration::from_secs(3600));
+    let request = v1::RefreshConnectionRequest { connection_id: id.clone() };
+    app.connections().refresh_connection(request).await.unwrap_err();
+    // As long as the access token works, only the last error tells of it.
+    assert_eq!(with_health(&app, v1::HealthState::Ok).await, [id.as_str()]);
+    assert_eq!(required(&app).await.state(), v1::RequirementState::Connected);
+    assert!(app.fetch(by_id(&id)).await.is_ok());
+
+    connected.vault.clock.advance(Duration::from_secs(3601));
+    let refused = app.fetch(by_id(&id)).await.unwrap_err();
+    assert_eq!(refusal(&refused), "Unavailable PROVIDER_UNAVAILABLE");
+    assert_eq!(with_health(&app, v1::HealthState::Error).await, [id.as_str()]);
+    assert!(with_health(&app, v1::HealthState::Ok).await.is_empty());
+    assert_eq!(counted(&operator, v1::HealthState::Error).await, 1);
+    let failing = health(&app, &id).await;
+    assert_eq!(failing.since.map(|since| since.seconds), Some(end.seconds()));
+    assert!(failing.customer_text.starts_with("We have a problem"), "{failing:?}");
+    let operators = &failing.operator_text;
+    assert!(
+        operators.contains("PutOAuthApp") && operators.contains("The platform has to act"),
+        "{operators}"
+    );
+    assert!(failing.last_error.unwrap().next_attempt_time.is_some());
+    let check = required(&app).await;
+    let asks = (v1::RequirementState::Broken, v1::RequirementStep::AskAdministrator);
+    assert_eq!((check.state(), check.next_step()), asks, "{check:?}");
+    assert_eq!(check.reason, "PROVIDER_UNAVAILABLE");
+
+    the_outage_of_one_tenant_is_waited_for(&connected, &operator, &app, &id).await;
+    // Its grant was never in doubt, so its endpoints hear nothing.
+    assert_eq!((receiver.count(), connected.vault.count("event_deliveries").await), (0, 0));
+}
+
+/// The platform has mended the app, and the provider is out of order for this tenant, until it is well again.
+async fn the_outage_of_one_tenant_is_waited_for(
+    connected: &Connected,
+    operator: &Client,
+    app: &Client,
+    id: &str,
+) {
+    let refresh = || async {
+        let request = v1::RefreshConnectionRequest { connection_id: id.to_owned() };
+        app.connections().refresh_connection(request).await
+    };
+    connected.provider.behave(|behaviour| behaviour.steady = Step::Fail { status: 503, after_effect: false });
+    operator.admin().put_o_auth_app(app_request()).await.unwrap();
+    let answered = || async {
+        refresh().await.unwrap_err();
+        health(app, id).await.state() == v1::HealthState::Uncertain
+    };
+    eventually("the outage", answered).await;
+    assert_eq!(with_health(app, v1::HealthState::Uncertain).await, [id]);
+    assert_eq!(counted(operator, v1::HealthState::Uncertain).await, 1);
+    let waits = health(app, id).await;
+    assert!(waits.customer_text.contains("You need not do anything"), "{waits:?}");
+    assert!(waits.operator_text.contains("The vault tries again by itself at 20"), "{waits:?}");
+    let check = required(app).await;
+    let waits = (v1::RequirementState::Broken, v1::RequirementStep::WaitForProvider);
+    assert_eq!((check.state(), check.next_step()), waits, "{check:?}");
+
+    connected.provider.behave(|behaviour| behaviour.steady = Step::Answer);
+    connected.vault.clock.advance(Duration::from_secs(120));
+    eventually("the recovery", || async { refresh().await.is_ok() }).await;
+    assert_eq!(with_health(app, v1::HealthState::Ok).await, [id]);
+    assert_eq!(health(app, id).await.since, None);
+    assert_eq!(required(app).await.state(), v1::RequirementState::Connected);
+    assert!(app.fetch(by_id(id)).await.is_ok());
 }

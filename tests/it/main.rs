@@ -4,6 +4,7 @@
 
 mod harness;
 
+mod access;
 mod actions;
 mod administration;
 mod answers;

@@ -238,11 +238,15 @@ async fn a_check_says_what_is_known_and_only_a_fetch_asks_the_provider(builder: 
     let app = connected.vault.app("acme").await;
     connected.provider.behave(|behaviour| behaviour.steady = Step::Fail { status: 503, after_effect: false });
     let id = connected.granted(&app, "shop-1", 60).await;
-    connected.vault.clock.advance(std::time::Duration::from_secs(61));
     let check = app.check_one(requires("simulator")).await;
     assert_eq!((check.state(), check.connection_id.as_str()), (v1::RequirementState::Connected, id.as_str()));
+    connected.vault.clock.advance(std::time::Duration::from_secs(61));
     let refused = app.fetch(by_provider("simulator")).await.unwrap_err();
     assert_eq!(refusal(&refused), "Unavailable PROVIDER_UNAVAILABLE");
+    // What a fetch has found is known from then on.
+    use {v1::RequirementProblem as P, v1::RequirementStep as S};
+    let known = (P::Credential, S::WaitForProvider, "PROVIDER_UNAVAILABLE");
+    assert_verdict(&app, requires("simulator"), known).await;
 }
 
 async fn assert_verdict(

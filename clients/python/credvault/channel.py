@@ -22,6 +22,9 @@ _OPTIONS = (
     # Without pings, a replica that disappears makes calls wait until their deadline.
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 5_000),
+    # A vault that is back is found again while a read is still being repeated; gRPC itself would wait for up to two minutes.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1_000),
 )
 
 
@@ -73,14 +76,15 @@ class Channel:
         return [(file.st_ino, file.st_size, file.st_mtime_ns) for file in found]
 
     def _open(self) -> grpc.Channel:
-        _check(*self._files)
+        # Reading comes first: its errors name the file.
         authority, certificate, key = (_read(file) for file in self._files)
+        _check(*self._files)
         credentials = grpc.ssl_channel_credentials(authority, key, certificate)
         return grpc.secure_channel(self._target, credentials, options=self._options)
 
 
 def _check(authority: File, certificate: File, key: File) -> None:
-    """Raises OSError if a file cannot be read, or if certificate and key are no pair: grpcio would only fail calls."""
+    """Raises OSError if a file is not PEM, or if certificate and key are no pair: grpcio would only fail calls."""
     context = ssl.create_default_context(cafile=authority)
     context.load_cert_chain(certificate, key, password=lambda: "")
 

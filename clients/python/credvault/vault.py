@@ -12,7 +12,7 @@ from google.protobuf.message import Message
 from credvault.cache import Cache
 from credvault.channel import Channel, File
 from credvault.credential import Credential
-from credvault.errors import TRACE_ID, VaultError
+from credvault.errors import TRACE_ID, VaultError, Violation
 from credvault.v1 import admin_service_pb2, audit_service_pb2, connection_service_pb2, vault_service_pb2
 from credvault.v1.vault_service_pb2 import BatchFetchCredentialsRequest, FetchCredentialRequest
 
@@ -53,7 +53,8 @@ class Vault:
 
     def caller(self, *, tenant: str = "", user: str = "", token: Token = "") -> Caller:
         """Calls for a tenant and user: by name, for a service that policy trusts with it, or by a token, which is a text or
-        a function that returns a current one. Cheap: make one for each request that you answer."""
+        a function that returns a current one. Cheap: make one for each request that you answer. The id of a user is
+        printable ASCII; with another one every call raises VaultError."""
         return Caller(self._channel, self._cache, self._timeout, tenant, user, token)
 
     def close(self) -> None:
@@ -165,7 +166,7 @@ class Caller:
         tenant, user, token = self._identity
         token = token() if callable(token) else token
         headers = (("x-tenant-id", tenant), ("x-user-id", user), ("authorization", token and f"Bearer {token}"))
-        return tuple((name, value) for name, value in headers if value)
+        return tuple((name, _checked(name, value)) for name, value in headers if value)
 
 
 class Service:
@@ -218,6 +219,16 @@ class Service:
             "metadata": self._headers() if headers is None else headers,
             "timeout": self._timeout if timeout is None else timeout,
         }
+
+
+def _checked(name: str, value: str) -> str:
+    """The value of a header. One that gRPC cannot send, or would send without its blanks, raises VaultError."""
+    if value.isascii() and value.isprintable() and value.strip() == value:
+        return value
+    rule = "must be printable ASCII characters without a blank at either end"
+    message = f"the header {name} {rule}; use an id of that form, or encode it"
+    violations = (Violation(name, rule),)
+    raise VaultError(grpc.StatusCode.INVALID_ARGUMENT, message, reason="FIELDS_INVALID", violations=violations)
 
 
 def _key(headers: Headers, request: FetchCredentialRequest) -> tuple[Headers, bytes]:

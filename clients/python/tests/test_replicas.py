@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import threading
+import time
 import unittest
 
 import grpc
@@ -19,7 +20,7 @@ from credvault.v1.vault_service_pb2 import (
 class Replica(grpc.GenericRpcHandler):
     """Answers fetches and puts; is unavailable for the first calls if it shall."""
 
-    def __init__(self) -> None:
+    def __init__(self, port: int = 0) -> None:
         self.unavailable = 0
         self.calls = 0
         self.lock = threading.Lock()
@@ -29,7 +30,7 @@ class Replica(grpc.GenericRpcHandler):
         credentials = grpc.ssl_server_credentials(
             [(read("server.key"), read("server.pem"))], read("ca.pem"), require_client_auth=True
         )
-        self.port = self.server.add_secure_port("127.0.0.1:0", credentials)
+        self.port = self.server.add_secure_port(f"127.0.0.1:{port}", credentials)
         self.server.start()
 
     def service(self, details):
@@ -81,6 +82,21 @@ class Replicas(unittest.TestCase):
         with self.assertRaises(VaultError) as raised:
             self.caller.vault.PutCredential(PutCredentialRequest())
         self.assertEqual((raised.exception.message, replica.calls), ("not now", 1))
+
+    def test_the_first_read_after_a_restart_is_served(self) -> None:
+        (replica,) = self.start(1)
+        self.caller.fetch(provider="shopify")
+        replica.server.stop(None).wait()
+        # The pauses between attempts to connect get longer meanwhile, as far as they may.
+        end = time.monotonic() + 3
+        while time.monotonic() < end:
+            with self.assertRaises(VaultError) as raised:
+                self.caller.fetch(provider="xero")
+            self.assertEqual(raised.exception.code, grpc.StatusCode.UNAVAILABLE)
+        restarted = Replica(replica.port)
+        self.addCleanup(restarted.server.stop, None)
+        self.caller.fetch(provider="xero")
+        self.assertEqual(restarted.calls, 1)
 
 
 if __name__ == "__main__":

@@ -87,6 +87,16 @@ class Refusals(unittest.TestCase):
         self.assertEqual((missing.reason, missing.metadata), ("CREDENTIAL_NOT_CONFIGURED", {"provider": "stripe"}))
         self.assertIsNone(missing.retry_delay)
 
+    def test_a_user_whose_id_no_header_can_carry_is_refused_before_anything_is_sent(self) -> None:
+        shared = self.enterContext(vault())
+        for user in ["jürgen@shop.example", " u1", "u\n1"]:
+            wrong = self.refused(shared.caller(tenant="demo", user=user).fetch, provider="shopify")
+            self.assertEqual((wrong.code, wrong.reason), (grpc.StatusCode.INVALID_ARGUMENT, "FIELDS_INVALID"))
+            self.assertEqual([violation.field for violation in wrong.violations], ["x-user-id"])
+            self.assertTrue(wrong.message.startswith("the header x-user-id must be printable ASCII"), wrong.message)
+            self.assertNotIn(user, wrong.message)
+        shared.caller(tenant="demo", user="a b@shop.example").fetch(provider="shopify")
+
     def test_the_certificate_says_who_calls(self) -> None:
         caller = self.enterContext(vault("reporter")).caller(tenant="demo")
         denied = self.refused(caller.fetch, provider="shopify")
@@ -154,6 +164,8 @@ class Certificates(unittest.TestCase):
         files = {"authority": FOLDER / "ca.pem", "certificate": FOLDER / "app.pem", "key": FOLDER / "server.key"}
         with self.assertRaises(OSError):
             Vault(ADDRESS, **files)
+        with self.assertRaisesRegex(OSError, "none.key"):
+            Vault(ADDRESS, **files | {"key": FOLDER / "none.key"})
 
 
 if __name__ == "__main__":

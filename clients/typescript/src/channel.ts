@@ -12,6 +12,9 @@ const OPTIONS: ClientOptions = {
   // Without pings, a replica that disappears makes calls wait until their deadline.
   "grpc.keepalive_time_ms": 20_000,
   "grpc.keepalive_timeout_ms": 5_000,
+  // A vault that is back is found again while a read is still being repeated; gRPC itself would wait for up to two minutes.
+  "grpc.initial_reconnect_backoff_ms": 100,
+  "grpc.max_reconnect_backoff_ms": 1_000,
 };
 
 /** The files of certificates and key, PEM. */

@@ -23,7 +23,7 @@ export interface Violation {
 
 /** What a `VaultError` says beside its message. */
 export interface Facts {
-  /** The gRPC status code. */
+  /** The gRPC status code: one of `status`, which the package exports. */
   readonly code: Code;
   /** The reason; empty if the vault was not reached, or did not answer in time. */
   readonly reason: Reason | (string & {});

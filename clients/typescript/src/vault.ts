@@ -11,7 +11,7 @@ import {
   type MessageShape,
   toBinary,
 } from "@bufbuild/protobuf";
-import { Metadata, type ServiceError } from "@grpc/grpc-js";
+import { Metadata, type ServiceError, status as Code } from "@grpc/grpc-js";
 
 import { Cache } from "./cache.js";
 import { Channel, type Files } from "./channel.js";
@@ -39,6 +39,7 @@ export interface VaultOptions extends Files {
 /** Whom to call for: by name, for a service that policy trusts with it, or by a token. */
 export interface Identity {
   readonly tenant?: string;
+  /** The user's id: printable ASCII. With another one every call rejects. */
   readonly user?: string;
   /** A token, or a function that returns a current one. */
   readonly token?: string | (() => string | Promise<string>);
@@ -226,7 +227,9 @@ export class Caller {
       ["x-user-id", user],
       ["authorization", current && `Bearer ${current}`],
     ];
-    return headers.filter(([, value]) => value !== "");
+    const given = headers.filter(([, value]) => value !== "");
+    given.forEach(([name, value]) => check(name, value));
+    return given;
   }
 }
 
@@ -236,6 +239,22 @@ function metadata(headers: Headers): Metadata {
   const sent = new Metadata();
   headers.forEach(([name, value]) => sent.set(name, value));
   return sent;
+}
+
+/** Throws for a value that gRPC cannot send, or would send without its blanks. */
+function check(name: string, value: string): void {
+  if (/^[\x20-\x7e]*$/.test(value) && value.trim() === value) {
+    return;
+  }
+  const rule = "must be printable ASCII characters without a blank at either end";
+  throw new VaultError(`the header ${name} ${rule}; use an id of that form, or encode it`, {
+    code: Code.INVALID_ARGUMENT,
+    reason: "FIELDS_INVALID",
+    metadata: {},
+    violations: [{ field: name, rule }],
+    retryDelay: undefined,
+    traceId: "",
+  });
 }
 
 /**

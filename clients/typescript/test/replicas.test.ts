@@ -22,7 +22,7 @@ class Replica {
   unavailable = 0;
   readonly server = new Server();
 
-  async start(): Promise<number> {
+  async start(port = 0): Promise<number> {
     const bytes = { serialize: (value: Buffer) => value, deserialize: (value: Buffer) => value };
     const method = (name: string) => ({
       path: `/credvault.v1.VaultService/${name}`,
@@ -48,7 +48,7 @@ class Replica {
     const pair = { private_key: read("server.key"), cert_chain: read("server.pem") };
     const credentials = ServerCredentials.createSsl(read("ca.pem"), [pair], true);
     return new Promise((resolve, reject) => {
-      this.server.bindAsync("127.0.0.1:0", credentials, (error, port) => (error ? reject(error) : resolve(port)));
+      this.server.bindAsync(`127.0.0.1:${port}`, credentials, (error, port) => (error ? reject(error) : resolve(port)));
     });
   }
 }
@@ -62,7 +62,7 @@ async function start(count: number) {
     vault.close();
     replicas.forEach((replica) => replica.server.forceShutdown());
   });
-  return { replicas, caller: vault.caller({ tenant: "demo" }) };
+  return { replicas, ports, caller: vault.caller({ tenant: "demo" }) };
 }
 
 test("calls go to every replica", async () => {
@@ -90,4 +90,19 @@ test("changes are not", async () => {
   replica.unavailable = 1;
   const error = await refused(caller.call(VaultService.method.putCredential, {}));
   assert.deepEqual([error.code, error.message, replica.calls], [Code.UNAVAILABLE, "not now", 1]);
+});
+
+test("the first read after a restart is served", async () => {
+  const { replicas, ports, caller } = await start(1);
+  await caller.fetch({ provider: "shopify" });
+  replicas[0]?.server.forceShutdown();
+  // The pauses between attempts to connect get longer meanwhile, as far as they may.
+  for (const end = performance.now() + 3000; performance.now() < end; ) {
+    assert.equal((await refused(caller.fetch({ provider: "xero" }))).code, Code.UNAVAILABLE);
+  }
+  const restarted = new Replica();
+  await restarted.start(ports[0]);
+  after(() => restarted.server.forceShutdown());
+  await caller.fetch({ provider: "xero" });
+  assert.equal(restarted.calls, 1);
 });

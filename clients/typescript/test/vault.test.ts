@@ -9,9 +9,7 @@ import { after, test } from "node:test";
 import { setTimeout } from "node:timers/promises";
 import { inspect } from "node:util";
 
-import { status as Code } from "@grpc/grpc-js";
-
-import { AdminService, type Caller, Credential, ErrorReason, Vault, VaultError } from "../src/index.js";
+import { AdminService, type Caller, Credential, ErrorReason, status, Vault, VaultError } from "../src/index.js";
 import { ADDRESS, create, fetches, filesOf, refused, UNKNOWN, vault } from "./harness.js";
 
 const CANARY = "CANARY of the client for TypeScript";
@@ -68,7 +66,7 @@ test("many come in as many calls as they need", async () => {
 
 test("an error says what a program needs", async () => {
   const unknown = await refused(caller.fetch({ connectionId: UNKNOWN }));
-  assert.deepEqual([unknown.code, unknown.reason], [Code.NOT_FOUND, "CONNECTION_NOT_FOUND"]);
+  assert.deepEqual([unknown.code, unknown.reason], [status.NOT_FOUND, "CONNECTION_NOT_FOUND"]);
   assert.ok(unknown.reason in ErrorReason);
   assert.equal(unknown.traceId.length, 32);
   const wrong = await refused(caller.fetch({ provider: "Wrong Provider" }));
@@ -76,6 +74,18 @@ test("an error says what a program needs", async () => {
   const missing = await refused(caller.fetch({ provider: "stripe" }));
   assert.deepEqual([missing.reason, missing.metadata], ["CREDENTIAL_NOT_CONFIGURED", { provider: "stripe" }]);
   assert.equal(missing.retryDelay, undefined);
+});
+
+test("a user whose id no header can carry is refused before anything is sent", async () => {
+  for (const user of ["jürgen@shop.example", " u1", "u\n1"]) {
+    const named = shared.caller({ tenant: "demo", user });
+    const wrong = await refused(named.fetch({ provider: "shopify" }));
+    assert.deepEqual([wrong.code, wrong.reason, wrong.traceId], [status.INVALID_ARGUMENT, "FIELDS_INVALID", ""]);
+    assert.deepEqual(wrong.violations.map((violation) => violation.field), ["x-user-id"]);
+    assert.match(wrong.message, /^the header x-user-id must be printable ASCII/);
+    assert.ok(!wrong.message.includes(user));
+  }
+  await shared.caller({ tenant: "demo", user: "a b@shop.example" }).fetch({ provider: "shopify" });
 });
 
 test("the certificate says who calls", async () => {
@@ -109,14 +119,14 @@ test("an RPC that streams gives its responses one by one", async () => {
 
 test("a call ends at its deadline", async () => {
   const late = await refused(caller.fetch({ provider: "shopify" }, { timeout: -1 }));
-  assert.equal(late.code, Code.DEADLINE_EXCEEDED);
+  assert.equal(late.code, status.DEADLINE_EXCEEDED);
 });
 
 test("a vault that is not there is unavailable", async () => {
   const nowhere = new Vault("127.0.0.1:1", filesOf("app"));
   const error = await refused(nowhere.caller({ tenant: "demo" }).fetch({ provider: "shopify" }));
   nowhere.close();
-  assert.deepEqual([error.code, error.reason], [Code.UNAVAILABLE, ""]);
+  assert.deepEqual([error.code, error.reason], [status.UNAVAILABLE, ""]);
 });
 
 test("renewed files are read", async () => {
@@ -144,6 +154,7 @@ test("renewed files are read", async () => {
 
 test("files that are no pair are refused", () => {
   assert.throws(() => new Vault(ADDRESS, { ...filesOf("app"), key: filesOf("server").key }));
+  assert.throws(() => new Vault(ADDRESS, { ...filesOf("app"), key: "none.key" }), /none\.key/);
 });
 
 test("a token is asked for with each call, and decides what is kept", async () => {

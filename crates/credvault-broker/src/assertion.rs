@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use credvault_catalog::{Assertion, Flow, Given, Missing, Mode};
+use credvault_catalog::{Assertion, Flow, Given, Missing, Mode, ProviderRequest, Refresh};
 use credvault_crypto::{KeyError, SigningKey};
 use credvault_domain::{Timestamp, Violations};
 use secrecy::ExposeSecret as _;
@@ -64,4 +64,21 @@ pub(crate) fn with_proof(mode: &Mode, given: Given<'_>, now: Timestamp) -> Resul
             .with("client_assertion_type", CLIENT_ASSERTION_TYPE)),
         None => Ok(flow),
     }
+}
+/// The request that gets new tokens, with what proves who asks: the assertion that is the grant, and the client's own.
+pub(crate) fn refresh_request(
+    mode: &Mode,
+    refresh: &Refresh,
+    given: Given<'_>,
+    now: Timestamp,
+) -> Result<ProviderRequest, ProofError> {
+    let flow = match &refresh.assertion {
+        Some(templates) => {
+            let assertion = mode.assertion(templates, given).map_err(ProofError::Missing)?;
+            given.flow.clone().with("assertion", signed(assertion, now).map_err(ProofError::Key)?)
+        }
+        None => given.flow.clone(),
+    };
+    let flow = with_proof(mode, Given { flow: &flow, ..given }, now)?;
+    mode.request(&refresh.call, Given { flow: &flow, ..given }).map_err(ProofError::Missing)
 }

@@ -2,6 +2,8 @@
 
 pub(crate) mod error;
 
+mod trial;
+
 use credvault_catalog::{Given, Mode, RefusalKind, Verdict};
 use credvault_domain::{Config, ProviderId, SecretFields, TenantScope, Violations};
 
@@ -11,6 +13,15 @@ use crate::flow::{app_values, flow_defaults};
 use crate::http::error::SendError;
 use crate::incidents::Asked;
 use error::{DEFAULT_RETRY, TestError};
+
+/// What a sentence says about a value that is missing.
+const MUST_BE_SET: &str = "must be set before the credential can be tested";
+
+fn unanswered(provider: &ProviderId, error: &SendError) -> TestError {
+    let (SendError::NotSent(detail) | SendError::Lost(detail)) = error;
+    tracing::info!(provider = provider.as_str(), detail, "a credential could not be tested");
+    TestError::Unavailable
+}
 
 impl Broker {
     /// Asks the provider whether a credential works. The answer is never [`Verdict::Unclear`].
@@ -30,10 +41,10 @@ impl Broker {
         let flow = flow_defaults(self.clock().now(), self.random());
         let given = Given { config, secrets, app: app.as_ref(), flow: &flow };
         let test = mode.test.as_ref().ok_or(TestError::Untestable)?;
-        let rule = "must be set before the credential can be tested";
-        let flow = with_proof(mode, given, self.clock().now()).map_err(|error| error.violations(rule))?;
+        let flow =
+            with_proof(mode, given, self.clock().now()).map_err(|error| error.violations(MUST_BE_SET))?;
         let request = mode.request(&test.call, Given { flow: &flow, ..given });
-        let request = request.map_err(|missing| Violations::of(missing.0, rule))?;
+        let request = request.map_err(|missing| Violations::of(missing.0, MUST_BE_SET))?;
         let answer = self.http().send(request).await;
         let verdict = answer.as_ref().map(|answer| test.read(answer.status, &answer.body));
         let outcome = match &verdict {
@@ -43,11 +54,7 @@ impl Broker {
         };
         let asked = Asked { provider, tenant: scope.tenant(), mode, config, call: &test.call };
         self.refresher().heard(asked, outcome);
-        let verdict = verdict.map_err(|error| {
-            let (SendError::NotSent(detail) | SendError::Lost(detail)) = error;
-            tracing::info!(provider = provider.as_str(), detail, "a credential could not be tested");
-            TestError::Unavailable
-        })?;
+        let verdict = verdict.map_err(|error| unanswered(provider, error))?;
         match verdict {
             Verdict::Unclear(RefusalKind::RateLimited) => {
                 let pause = answer.ok().and_then(|answer| answer.retry_after);

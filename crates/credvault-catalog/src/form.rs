@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::field::{Field, FieldKind};
 use crate::mode::Mode;
+use crate::spelling::Spelling;
 
 /// What a person types into a field.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -39,6 +40,8 @@ pub struct FormField {
     pub secret: bool,
     /// Whether it must be filled.
     pub required: bool,
+    /// Whether the value may be written in several ways: its rules hold for its one spelling, which only the vault knows.
+    pub respelled: bool,
     /// The regular expression that the value must match.
     pub pattern: Option<String>,
     /// The same in words, as the end of "must be".
@@ -63,12 +66,19 @@ impl Mode {
         fields.map(|(name, field)| form_field(name, field, false)).collect()
     }
 
-    /// The secrets that a person fills in; none if only a consent gives them.
+    /// The secrets that a person fills in; none if only a consent gives them. An access token that the vault gets with the others
+    /// is not among them.
     pub fn secrets_form(&self) -> Vec<FormField> {
         if !self.takes_values() {
             return Vec::new();
         }
-        self.secrets.iter().map(|(name, field)| form_field(name, field, true)).collect()
+        let asked = self.secrets.iter().filter(|(name, _)| !self.gets(name));
+        asked.map(|(name, field)| form_field(name, field, true)).collect()
+    }
+
+    /// Whether the vault gets this field with the others.
+    fn gets(&self, name: &FieldName) -> bool {
+        name.as_str() == "access_token" && self.refreshes() && !self.refresh_sends("access_token")
     }
 
     /// Whether the account's owner can consent in a browser, and the provider gives the credential after that.
@@ -76,9 +86,14 @@ impl Mode {
         self.consent_scopes().is_some()
     }
 
-    /// Whether a person can fill in the credential: tokens that a consent gives are not for people.
+    /// Whether a caller can give the credential: tokens that a consent gives are not for people.
     pub fn takes_values(&self) -> bool {
         self.code_grant().is_none()
+    }
+
+    /// Whether a person can fill in the credential. A form has no field for secrets that the provider's file does not name.
+    pub fn can_be_filled_in(&self) -> bool {
+        !self.secrets_form().is_empty()
     }
 }
 
@@ -97,6 +112,7 @@ fn form_field(name: &FieldName, field: &Field, secret: bool) -> FormField {
         },
         secret,
         required: field.required,
+        respelled: field.spelling != Spelling::Exact,
         pattern: field.pattern.as_ref().map(|pattern| pattern.as_str().to_owned()),
         pattern_text: field.pattern_description.clone(),
         min_length: field.min_length,

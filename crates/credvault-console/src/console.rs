@@ -11,11 +11,14 @@ use tonic::transport::Channel;
 
 use crate::refusal::Refusal;
 use crate::session::Session;
+use crate::target::Target;
 use crate::vault::Vault;
 
 /// What all requests are served with.
 pub struct Console {
     pub(crate) vault: Vault,
+    /// Which vault that is, and as which caller it is called.
+    pub(crate) target: Target,
     pub(crate) session: Session,
     pub(crate) clock: Arc<dyn Clock>,
     /// Host and port as browsers name them, such as `127.0.0.1:40123`.
@@ -26,20 +29,29 @@ pub struct Console {
 }
 
 impl Console {
-    /// A console at this address of the loopback interface, for the vault at the other end of the channel. `end` is
-    /// cancelled when the operator ends the console in the browser.
+    /// A console at this address of the loopback interface, for the vault at the other end of the channel, which `target`
+    /// describes. `end` is cancelled when the operator ends the console in the browser.
     ///
     /// # Errors
     /// The generator of random bytes failed, so there is no ticket and no cookie.
     pub fn new(
         channel: Channel,
+        target: Target,
         address: SocketAddr,
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
         end: CancellationToken,
     ) -> Result<Self, Exhausted> {
         let session = Session::new(&*random)?;
-        Ok(Self { vault: Vault::new(channel), session, clock, authority: address.to_string(), end, random })
+        Ok(Self {
+            vault: Vault::new(channel),
+            target,
+            session,
+            clock,
+            authority: address.to_string(),
+            end,
+            random,
+        })
     }
 
     /// The address that opens the console in one browser, once. Empty after that.

@@ -7,6 +7,7 @@ use maud::{DOCTYPE, Markup, html};
 use crate::assets;
 use crate::fields::{Fields, link};
 use crate::refusal::Refusal;
+use crate::target::Target;
 
 /// The parts of the console, in the order of the navigation.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -68,6 +69,20 @@ impl Section {
         }
     }
 
+    /// The part that has the page, or the form, at this address.
+    pub(crate) fn of(path: &str) -> Self {
+        match path.split('/').nth(1).unwrap_or_default() {
+            "connections" | "connection" => Self::Connections,
+            "tenants" | "tenant" => Self::Tenants,
+            "audit" => Self::Audit,
+            "keys" => Self::Keys,
+            "events" => Self::Events,
+            "apps" => Self::Apps,
+            "policy" => Self::Policy,
+            _ => Self::Overview,
+        }
+    }
+
     /// What the choice of a tenant shows: the list of all tenants has none.
     fn of_tenant(self) -> Self {
         match self {
@@ -83,7 +98,8 @@ impl Section {
     }
 }
 
-/// A whole page, as the browser gets it.
+/// A page without what is the same on all pages. The guard, which every response passes, writes it whole.
+#[derive(Clone)]
 pub(crate) struct Page {
     status: StatusCode,
     section: Option<Section>,
@@ -91,6 +107,14 @@ pub(crate) struct Page {
     tenant: String,
     done: &'static str,
     body: Markup,
+}
+
+/// What a request was about, for the page that refuses it.
+pub(crate) struct Asked {
+    pub(crate) section: Section,
+    pub(crate) tenant: String,
+    /// The page that it came from; empty if that is not known.
+    pub(crate) back: String,
 }
 
 /// What every page and every part of one may answer.
@@ -108,7 +132,41 @@ impl Page {
         Self { status, section: None, title: title.to_owned(), tenant: String::new(), done: "", body }
     }
 
-    fn html(&self) -> Markup {
+    /// A page in place of the one that was asked for: it stays in its part and with its tenant, and leads back.
+    pub(crate) fn refused(refusal: &Refusal, asked: &Asked) -> Self {
+        let label = asked.section.label();
+        let list = link(asked.section.path(), &[("tenant", asked.tenant.as_str())]);
+        let body = html! {
+            (refusal.shown())
+            p {
+                @if !asked.back.is_empty() { a href=(asked.back) { "Back to the page before" } " · " }
+                a href=(list) { (label) }
+            }
+        };
+        Self {
+            status: refusal.status(),
+            section: Some(asked.section),
+            title: format!("{label}: refused"),
+            tenant: asked.tenant.clone(),
+            done: "",
+            body,
+        }
+    }
+
+    /// The same page with the status of a refusal that it shows in place of what was searched.
+    pub(crate) fn with_status_of(self, refusal: Option<&Refusal>) -> Self {
+        let status = refusal.map_or(self.status, Refusal::status);
+        Self { status, ..self }
+    }
+
+    /// The page as the browser gets it.
+    pub(crate) fn written(&self, target: &Target) -> Response {
+        (self.status, Html(self.html(target).into_string())).into_response()
+    }
+
+    fn html(&self, target: &Target) -> Markup {
+        // A browser that is not let in does not learn where the console leads.
+        let place = self.section.map(|_| target.name());
         html! {
             (DOCTYPE)
             html lang="en" {
@@ -116,14 +174,14 @@ impl Page {
                     meta charset="utf-8";
                     meta name="viewport" content="width=device-width, initial-scale=1";
                     meta name="color-scheme" content="light dark";
-                    title { (self.title) " · credvault" }
+                    title { (self.title) @if let Some(place) = place { " · " (place) } " · credvault" }
                     link rel="icon" type="image/svg+xml" href=(assets::icon());
                     link rel="stylesheet" href=(assets::style());
                     script src=(assets::script()) defer {}
                 }
                 body {
                     a class="skip" href="#main" { "Skip to the content" }
-                    @if let Some(section) = self.section { (self.header(section)) }
+                    @if let Some(section) = self.section { (self.header(section, target)) }
                     main id="main" tabindex="-1" {
                         h1 { (self.title) }
                         @if !self.done.is_empty() { p class="done" role="status" { (self.done) } }
@@ -140,7 +198,7 @@ impl Page {
         }
     }
 
-    fn header(&self, present: Section) -> Markup {
+    fn header(&self, present: Section, target: &Target) -> Markup {
         html! {
             header {
                 a class="brand" href=(link("/", &[("tenant", self.tenant.as_str())])) { "credvault" }
@@ -160,6 +218,7 @@ impl Page {
                         autocomplete="off" spellcheck="false";
                     button { "Show" }
                 }
+                (target.shown())
             }
         }
     }
@@ -172,6 +231,7 @@ fn news(name: &str) -> &'static str {
         "resumed" => "The vault serves the tenant again.",
         "rotation" => "The rotation has begun. It does not need this page.",
         "app" => "The app is stored.",
+        "undeleted" => "The connection is restored.",
         "retried" => "The event is sent again, at once.",
         _ => "",
     }
@@ -179,15 +239,17 @@ fn news(name: &str) -> &'static str {
 
 impl IntoResponse for Page {
     fn into_response(self) -> Response {
-        (self.status, Html(self.html().into_string())).into_response()
+        let mut response = self.status.into_response();
+        response.extensions_mut().insert(self);
+        response
     }
 }
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let fields = Fields::default();
-        let page = Page::new(Section::Overview, "Refused", &fields, self.shown());
-        Page { status: self.status(), ..page }.into_response()
+        let mut response = self.status().into_response();
+        response.extensions_mut().insert(self);
+        response
     }
 }
 
@@ -216,13 +278,24 @@ impl Paging<'_> {
     }
 }
 
-/// A table that scrolls by itself where the window is narrow.
+/// A table that scrolls by itself where it is too wide. In a narrow window each row is a card whose cells have their headings
+/// beside them; with the display of its parts changed, only the roles say that it is a table.
 pub(crate) fn table(name: &str, headings: &[&str], rows: &[Vec<Markup>]) -> Markup {
     html! {
         div class="scroll" tabindex="0" role="region" aria-label=(name) {
-            table {
-                thead { tr { @for heading in headings { th scope="col" { (heading) } } } }
-                tbody { @for row in rows { tr { @for cell in row { td { (cell) } } } } }
+            table class="cards" role="table" {
+                thead role="rowgroup" {
+                    tr role="row" { @for heading in headings { th scope="col" role="columnheader" { (heading) } } }
+                }
+                tbody role="rowgroup" {
+                    @for row in rows {
+                        tr role="row" {
+                            @for (cell, heading) in row.iter().zip(headings) {
+                                td role="cell" data-label=(heading) { (cell) }
+                            }
+                        }
+                    }
+                }
             }
         }
     }
@@ -254,10 +327,42 @@ pub(crate) fn input(kind: &str, name: &str, label: &str, value: &str) -> Markup 
 mod tests {
     use super::*;
 
+    fn target() -> Target {
+        let (address, caller) = ("https://vault.example:7443".to_owned(), "spiffe://a.b/operator".to_owned());
+        Target { address, caller, environment: Some("staging".to_owned()) }
+    }
+
+    #[test]
+    fn a_page_says_which_vault_it_is_of_and_one_for_others_does_not() {
+        let text =
+            Page::new(Section::Audit, "Audit", &Fields::default(), html! {}).html(&target()).into_string();
+        assert!(text.contains("<title>Audit · staging · credvault</title>"), "{text}");
+        assert!(
+            text.contains("https://vault.example:7443") && text.contains("spiffe://a.b/operator"),
+            "{text}"
+        );
+        let text = Page::outside(StatusCode::UNAUTHORIZED, "Out", html! {}).html(&target()).into_string();
+        assert!(!text.contains("vault.example") && !text.contains("staging"), "{text}");
+    }
+
+    #[test]
+    fn a_refusal_stays_in_its_part_with_its_tenant_and_leads_back() {
+        let section = Section::of("/connections/change");
+        let asked = Asked { section, tenant: "acme".to_owned(), back: "/connections?tenant=acme".to_owned() };
+        let page = Page::refused(&Refusal::of_field("kind", "must be one of the list"), &asked);
+        let text = page.html(&target()).into_string();
+        assert_eq!(page.status, StatusCode::BAD_REQUEST);
+        assert!(text.contains("<a href=\"/connections?tenant=acme\" aria-current=\"page\">"), "{text}");
+        assert!(text.contains("Back to the page before") && text.contains("value=\"acme\""), "{text}");
+        for (path, label) in [("/", "Overview"), ("/tenant/suspend", "Tenants"), ("/apps/rotate", "Apps")] {
+            assert_eq!(Section::of(path).label(), label);
+        }
+    }
+
     #[test]
     fn what_stands_in_the_address_is_escaped_and_no_news_is_made_up() {
         let fields = Fields::parse(b"tenant=%22%3E%3Cscript%3E&done=%3Cscript%3E");
-        let text = Page::new(Section::Audit, "<b>", &fields, html! {}).html().into_string();
+        let text = Page::new(Section::Audit, "<b>", &fields, html! {}).html(&target()).into_string();
         assert!(!text.contains("<script>") && !text.contains("<b>"), "{text}");
         assert!(!text.contains("class=\"done\""), "{text}");
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use http::header::{self, HeaderMap, HeaderName};
 use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode};
@@ -18,7 +18,8 @@ use maud::html;
 
 use crate::console::Console;
 use crate::fields::Fields;
-use crate::frame::Page;
+use crate::frame::{Asked, Page, Section};
+use crate::refusal::Refusal;
 
 /// The largest form, in bytes.
 const MAX_FORM_BYTES: usize = 128 * 1024;
@@ -29,19 +30,60 @@ const FORM_TIMEOUT: Duration = Duration::from_secs(10);
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
                       form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
-/// Checks a request, hands its fields on, and hardens the response.
+/// The pages that can be loaded again, so that a refusal may lead back to them.
+const PAGES: [&str; 12] = [
+    "/",
+    "/connections",
+    "/connection",
+    "/tenants",
+    "/tenant",
+    "/audit",
+    "/keys",
+    "/events",
+    "/apps",
+    "/apps/rotate",
+    "/policy",
+    "/end",
+];
+
+/// Checks a request, hands its fields on, writes the page whole, and hardens the response.
 pub(crate) async fn guard(State(console): State<Arc<Console>>, request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
     let mut response = match checked(&console, &parts, body).await {
         Ok(fields) => {
+            let asked = asked(&console, &parts, &fields);
             let mut request = Request::from_parts(parts, Body::empty());
             request.extensions_mut().insert(fields);
-            next.run(request).await
+            whole(&console, &asked, next.run(request).await)
         }
-        Err(denied) => denied.page().into_response(),
+        Err(denied) => denied.page().written(&console.target),
     };
     harden(response.headers_mut());
     response
+}
+
+/// What a page writes that refuses this request.
+fn asked(console: &Console, parts: &Parts, fields: &Fields) -> Asked {
+    let here = parts.uri.path_and_query().map_or("/", |whole| whole.as_str());
+    let before = only(&parts.headers, header::REFERER).and_then(|url| url.strip_prefix(&console.origin()));
+    let is_page = |path: &&str| PAGES.contains(&path.split(['?', '#']).next().unwrap_or_default());
+    let back = before.filter(is_page).filter(|path| *path != here).unwrap_or_default();
+    Asked {
+        section: Section::of(parts.uri.path()),
+        tenant: fields.tenant().to_owned(),
+        back: back.to_owned(),
+    }
+}
+
+/// The response with the page or the refusal that a handler has left in it.
+fn whole(console: &Console, asked: &Asked, mut response: Response) -> Response {
+    if let Some(refusal) = response.extensions_mut().remove::<Refusal>() {
+        return Page::refused(&refusal, asked).written(&console.target);
+    }
+    match response.extensions_mut().remove::<Page>() {
+        Some(page) => page.written(&console.target),
+        None => response,
+    }
 }
 
 /// Why a request is answered with nothing of the vault.

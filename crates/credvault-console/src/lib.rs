@@ -9,11 +9,15 @@
 //! `Refusal`.
 
 mod assets;
+mod call_needs;
 mod chart;
 mod fields;
+mod record_text;
 mod refusal;
+mod target;
 mod words;
 
+mod form;
 mod frame;
 mod session;
 mod vault;
@@ -23,5 +27,8 @@ mod guard;
 mod pages;
 mod routes;
 
+pub use call_needs::call_needs;
 pub use console::Console;
+pub use record_text::{csv_heading, csv_line, json_line};
 pub use routes::router;
+pub use target::Target;

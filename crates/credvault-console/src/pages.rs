@@ -7,15 +7,19 @@ pub(crate) mod overview;
 
 pub(crate) mod selection;
 
+pub(crate) mod access;
 pub(crate) mod change;
 pub(crate) mod connection;
 pub(crate) mod connections;
 pub(crate) mod records;
+pub(crate) mod undelete;
 
 pub(crate) mod tenant;
 pub(crate) mod tenants;
 
+pub(crate) mod actions;
 pub(crate) mod audit;
+pub(crate) mod audit_filter;
 pub(crate) mod export;
 
 pub(crate) mod apps;

@@ -13,6 +13,7 @@ pub(crate) fn shown(part: Result<Markup, Refusal>) -> Markup {
 }
 
 /// A refusal as a page shows it.
+#[derive(Clone)]
 pub(crate) struct Refusal {
     code: Code,
     /// The vault's reason, such as POLICY_DENIED; empty if the call did not reach it.
@@ -23,6 +24,8 @@ pub(crate) struct Refusal {
     /// The trace id with which the vault's log has the call.
     trace: String,
     wait: Option<Duration>,
+    /// Whether the console refused, so that the vault was not asked.
+    own: bool,
 }
 
 impl From<Status> for Refusal {
@@ -42,6 +45,7 @@ impl From<Status> for Refusal {
                 .collect(),
             trace: named("trace_id"),
             wait: details.retry_info().and_then(|info| info.retry_delay),
+            own: false,
         }
     }
 }
@@ -51,11 +55,12 @@ impl Refusal {
     pub(crate) fn of_field(field: &str, rule: &str) -> Self {
         Self {
             code: Code::InvalidArgument,
-            reason: "FIELDS_INVALID".to_owned(),
-            message: "A field of this form is not valid; nothing was changed.".to_owned(),
+            reason: String::new(),
+            message: "A field is not valid. The vault was not asked, and nothing was changed.".to_owned(),
             fields: vec![(field.to_owned(), rule.to_owned())],
             trace: String::new(),
             wait: None,
+            own: true,
         }
     }
 
@@ -68,7 +73,23 @@ impl Refusal {
             fields: Vec::new(),
             trace: String::new(),
             wait: None,
+            own: false,
         }
+    }
+
+    /// The same with the names that a form has for the vault's fields.
+    pub(crate) fn renamed(mut self, names: &[(&str, &str)]) -> Self {
+        for (field, _) in &mut self.fields {
+            if let Some((_, name)) = names.iter().find(|(theirs, _)| *theirs == field.as_str()) {
+                (*name).clone_into(field);
+            }
+        }
+        self
+    }
+
+    /// What is wrong with the field of this name.
+    pub(crate) fn rule(&self, name: &str) -> Option<&str> {
+        self.fields.iter().find(|(field, _)| field == name).map(|(_, rule)| rule.as_str())
     }
 
     /// Whether the same request may succeed later.
@@ -117,6 +138,9 @@ impl Refusal {
     }
 
     fn title(&self) -> &'static str {
+        if self.own {
+            return "The console cannot send this.";
+        }
         match self.code {
             Code::Unauthenticated => "The vault does not accept this caller here.",
             Code::PermissionDenied => "Policy does not permit this.",
@@ -145,7 +169,7 @@ impl Refusal {
             }
             Code::NotFound => "Check the tenant at the top of the page and the id in the address.",
             Code::InvalidArgument | Code::OutOfRange => {
-                "Go back, correct the fields that are named, and send it again."
+                "Correct the fields that are named, and send it again."
             }
             Code::FailedPrecondition | Code::AlreadyExists => {
                 "Look at the present state first; the message says what helps."
@@ -163,5 +187,22 @@ impl Refusal {
                 "Load the page again. If it fails again, the log of the vault has the call by its trace id."
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_console_refuses_is_not_said_of_the_vault() {
+        let own = Refusal::of_field("since", "must be a day");
+        let text = own.shown().into_string();
+        assert!(text.contains("The console cannot send this") && text.contains("was not asked"), "{text}");
+        assert!(!text.contains("The vault does not accept"), "{text}");
+        assert_eq!((own.rule("since"), own.rule("before")), (Some("must be a day"), None));
+        let theirs = Refusal::from(Status::invalid_argument("wrong")).shown().into_string();
+        assert!(theirs.contains("The vault does not accept"), "{theirs}");
+        assert_eq!(own.renamed(&[("since", "from")]).rule("from"), Some("must be a day"));
     }
 }

@@ -14,7 +14,7 @@ use crate::frame::Page;
 use crate::guard::guard;
 use crate::pages::{
     apps, audit, change, connection, connections, entrance, events, export, keys, overview, policy, tenant,
-    tenants,
+    tenants, undelete,
 };
 
 /// The routes of a console. The port that serves them must be on the loopback interface.
@@ -27,6 +27,7 @@ pub fn router(console: Arc<Console>) -> Router {
         .route("/connections", get(connections::list))
         .route("/connections/change", post(change::change))
         .route("/connection", get(connection::show))
+        .route("/connection/undelete", post(undelete::undelete))
         .route("/tenants", get(tenants::list))
         .route("/tenant", get(tenant::show))
         .route("/tenant/suspend", post(tenant::suspend))
@@ -41,7 +42,7 @@ pub fn router(console: Arc<Console>) -> Router {
         .route("/events/test", post(events::test))
         .route("/events/retry", post(events::retry))
         .route("/apps", get(apps::list).post(apps::put))
-        .route("/apps/rotate", post(apps::rotate))
+        .route("/apps/rotate", get(apps::ask_to_rotate).post(apps::rotate))
         .route("/policy", get(policy::show))
         .fallback(nothing)
         .method_not_allowed_fallback(nothing)

@@ -1,6 +1,6 @@
 //! The vault's values as people read them: times, owners, states. What varies is escaped by `maud`.
 
-use credvault_domain::Timestamp;
+use credvault_domain::{Reason, Timestamp};
 use credvault_proto::v1;
 use maud::{Markup, html};
 
@@ -106,6 +106,11 @@ pub(crate) fn health(connection: &v1::Connection) -> Markup {
 /// When the grant or key of a connection ends.
 pub(crate) fn ends(connection: &v1::Connection) -> Markup {
     let Some(health) = &connection.health else { return when(None) };
+    // Whatever was known of its end: only a new consent or credential helps.
+    let reason = Reason::ReauthorizationRequired.as_str();
+    if connection.error.as_ref().is_some_and(|error| error.reason == reason) {
+        return html! { "has ended" };
+    }
     match health.renewal() {
         v1::Renewal::RenewsItself => html! { "renews itself" },
         v1::Renewal::NeverEnds => html! { "never" },

@@ -146,6 +146,7 @@ actions! {
         CountConnections: Read NamedTenant,
         GetSuccessRates: Read NamedTenant,
         ExplainPolicy: Read NamedTenant,
+        GetAccessReport: Read NamedTenant,
         GetKeyStatus: Read NamedTenant,
         RotateTenantKey: Change NamedTenant,
         RotateRootKey: Change Platform,

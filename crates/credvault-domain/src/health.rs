@@ -10,4 +10,4 @@ mod state;
 pub use grant::{Grant, GrantLife, Renewal};
 pub use rotation::RotationDue;
 pub use state::{Health, HealthState};
-pub use words::{LastError, Words};
+pub use words::{LastError, PASSING_PAUSES, Words};

@@ -78,7 +78,9 @@ pub use credential::{
     CredentialVersion, MAX_CREDENTIAL_BYTES, MAX_CREDENTIAL_FIELDS, SecretFields, Version, VersionState,
 };
 pub use event::{DeliveryState, EventType};
-pub use health::{Grant, GrantLife, Health, HealthState, LastError, Renewal, RotationDue, Words};
+pub use health::{
+    Grant, GrantLife, Health, HealthState, LastError, PASSING_PAUSES, Renewal, RotationDue, Words,
+};
 pub use hint::mask;
 pub use id::{ConnectSessionId, ConnectionId, EventEndpointId, EventId};
 pub use limit::{LimitKind, LimitOverrides, LimitSubject, LimitValues};

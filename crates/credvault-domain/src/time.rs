@@ -1,5 +1,6 @@
 //! Instants as the vault stores them, and the interface of the clock. Reads no clock itself.
 
+use std::fmt;
 use std::time::Duration;
 
 /// An instant: microseconds since 1970-01-01T00:00:00Z. The same integer in PostgreSQL, in SQLite and here, so that
@@ -61,6 +62,23 @@ impl Timestamp {
     }
 }
 
+/// In UTC and to the second, as RFC 3339 has it: `2023-11-14T22:13:20Z`.
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (day, second) = (self.seconds().div_euclid(86_400), self.seconds().rem_euclid(86_400));
+        // Years that begin in March have the leap day at their end, and eras of 400 years are of one length.
+        let (era, day) = ((day + 719_468).div_euclid(146_097), (day + 719_468).rem_euclid(146_097));
+        let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+        let day = day - (365 * year + year / 4 - year / 100);
+        let month = (5 * day + 2) / 153;
+        let day = day - (153 * month + 2) / 5 + 1;
+        let year = era * 400 + year + i64::from(month >= 10);
+        let month = if month < 10 { month + 3 } else { month - 9 };
+        let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
+        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+    }
+}
+
 /// The present time with its uncertainty. `earliest` and `latest` differ from `now` while the system's clock and the
 /// database's disagree, because either may be wrong.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -93,6 +111,22 @@ pub trait Clock: Send + Sync + 'static {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_instant_is_written_as_rfc_3339_has_it() {
+        for (seconds, text) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_399, "2000-02-28T23:59:59Z"),
+            (951_782_400, "2000-02-29T00:00:00Z"),
+            (951_868_800, "2000-03-01T00:00:00Z"),
+            (1_700_000_000, "2023-11-14T22:13:20Z"),
+            (1_735_689_599, "2024-12-31T23:59:59Z"),
+            (4_107_542_400, "2100-03-01T00:00:00Z"),
+            (253_402_300_799, "9999-12-31T23:59:59Z"),
+        ] {
+            assert_eq!(Timestamp::from_micros(seconds * 1_000_000 + 5).to_string(), text);
+        }
+    }
 
     #[test]
     fn seconds_and_nanos_survive_the_round_trip() {

@@ -203,6 +203,11 @@ impl Identity {
         self.policies.load().explain(question)
     }
 
+    /// The policies in use, for questions about several calls that are answered alike.
+    pub fn policies(&self) -> Arc<Policies> {
+        self.policies.load_full()
+    }
+
     fn ask(
         &self,
         caller: &Caller,

@@ -35,8 +35,8 @@ pub use error::{Denial, Error};
 pub use identity::Identity;
 pub use issuer::{AudienceClaim, Fetch, FetchError, Issuer, IssuerKind, IssuerSettings, Issuers, KeySource};
 pub use policy::{
-    DecidingPolicy, Explanation, NeverAsked, Policies, PolicyDecision, PolicyError, PolicyFile,
-    PolicyQuestion,
+    Access, AccessNeeds, DecidingPolicy, Explanation, NeverAsked, Policies, PolicyDecision, PolicyError,
+    PolicyFile, PolicyQuestion, PurposeRule,
 };
 pub use question::{Facts, Resource};
 pub use schema::schema_text;

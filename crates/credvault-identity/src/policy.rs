@@ -6,9 +6,11 @@
 //!
 //! A question that lacks a fact is denied, and so is one whose policies cannot be evaluated.
 
+mod access;
 mod cedar;
 mod error;
 mod explained;
+mod literals;
 mod narrowed;
 mod problem;
 mod self_check;
@@ -31,6 +33,7 @@ use crate::question::{Circumstances, Facts, Resource};
 use crate::schema::schema_text;
 use crate::{Denial, Error};
 
+pub use access::{Access, AccessNeeds, PurposeRule};
 pub use error::{PolicyError, PolicyFile};
 pub use explained::{DecidingPolicy, Explanation, NeverAsked, PolicyDecision, PolicyQuestion};
 

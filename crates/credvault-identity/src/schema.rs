@@ -40,7 +40,8 @@ pub(crate) fn tells(action: Action) -> Tells {
             | Action::ListEventDeliveries
             | Action::ReportUsage
             | Action::GetUsage
-            | Action::ExplainPolicy,
+            | Action::ExplainPolicy
+            | Action::GetAccessReport,
             _,
         ) => (Maybe, Maybe, Never),
         // A service's config may have no connection yet, and requirements have no owner before they are looked up.
@@ -87,6 +88,7 @@ const PLATFORM_TOO: &[Action] = &[
     Action::CountConnections,
     Action::GetSuccessRates,
     Action::ExplainPolicy,
+    Action::GetAccessReport,
     Action::PutOAuthApp,
     Action::ListOAuthApps,
     Action::DeleteOAuthApp,
@@ -129,7 +131,7 @@ entity Platform;
 // over all tenants; an item of ListUsers has that user as its owner. A record or
 // an event has provider and owner if its connection is known. SummarizeAuditEvents is decided as a whole only, so a count includes records that
 // ListAuditEvents leaves out; so is CountConnections within a tenant. ExplainPolicy is asked with what its request names, and
-// once more about the connection that it names. ReportUsage and GetUsage are decided as a whole first, and then about
+// once more about the connection that it names; so is GetAccessReport. ReportUsage and GetUsage are decided as a whole first, and then about
 // each provider and owner of the reported connections, and of the rows that name a connection or provider.
 // ListEventEndpoints is decided as a whole, too, because its items have no further facts.
 // SetServiceConfig and DeleteServiceConfig are asked about the config's owner first, then about the provider of each

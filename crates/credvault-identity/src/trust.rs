@@ -77,6 +77,11 @@ impl Trust {
         Ok(())
     }
 
+    /// The trust domains whose certificates count.
+    pub fn domains(&self) -> Vec<TrustDomain> {
+        self.bundles.load().domains.keys().cloned().collect()
+    }
+
     /// The service of a connection, if its certificate is still valid. `checked` records the last verification of the
     /// chain, so that it is verified again only after the bundles change or a certificate of the chain ends.
     ///

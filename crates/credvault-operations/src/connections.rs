@@ -17,8 +17,8 @@ use crate::services::Affected;
 use crate::{Call, Paging, Parsed, Refusal};
 
 pub use change::{Deleted, Purged, delete, purge, set_default, undelete};
-pub(crate) use create::chosen_mode;
 pub use create::{Create, create};
+pub(crate) use create::{chosen_mode, create_tested};
 pub use describe::Described;
 pub(crate) use describe::{describe, health_filter, providers_with_incident};
 pub use disconnect::disconnect;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use credvault_broker::{ConsentError, RefreshError, RotationError, TestError};
 use credvault_catalog::Missing;
-use credvault_domain::{ProviderId, Reason, UserId, Violations};
+use credvault_domain::{AccountName, ProviderId, Reason, UserId, Violations};
 use credvault_identity as identity;
 use credvault_store as store;
 
@@ -53,13 +53,12 @@ pub enum Refusal {
     )]
     CatalogEntryGone(ProviderId),
     /// Neither the user nor the tenant nor the platform has a credential.
-    #[error(
-        "neither the user nor the tenant nor the platform has a credential for this provider; CreateConnection and \
-             PutCredential store one"
-    )]
+    #[error("{}", not_configured(.account.as_ref()))]
     NotConfigured {
         /// The provider that was asked for.
         provider: ProviderId,
+        /// The account that was asked for by its name, if one was.
+        account: Option<AccountName>,
         /// The user who was meant, if one was.
         user: Option<UserId>,
     },
@@ -171,6 +170,20 @@ impl From<RotationError> for Refusal {
     }
 }
 
+/// Where there is no credential. Nothing is said about accounts of other names, which the caller may not be allowed to see.
+fn not_configured(account: Option<&AccountName>) -> &'static str {
+    match account {
+        Some(_) => {
+            "no account of this name has a credential for this provider, whether of the user, the tenant or the platform; \
+             ListConnections shows the accounts that this caller can reach, and CreateConnection and PutCredential store one"
+        }
+        None => {
+            "neither the user nor the tenant nor the platform has a credential for this provider; CreateConnection and \
+             PutCredential store one"
+        }
+    }
+}
+
 impl From<store::ConnectSessionError> for Refusal {
     fn from(error: store::ConnectSessionError) -> Self {
         Self::Store(error.into())
@@ -202,5 +215,22 @@ impl From<ConsentError> for Refusal {
             | ConsentError::Unavailable
             | ConsentError::Throttled { .. }) => Self::Consent(error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_account_is_not_called_a_missing_provider() {
+        let refused = |account: Option<&str>| {
+            let account = account.map(|name| AccountName::parse(name).expect("a name"));
+            let provider = ProviderId::parse("shopify").expect("a provider");
+            Refusal::NotConfigured { provider, account, user: None }.to_string()
+        };
+        assert!(refused(None).starts_with("neither the user nor the tenant"));
+        let named = refused(Some("shop-us"));
+        assert!(named.starts_with("no account of this name") && !named.contains("shop-us"), "{named}");
     }
 }

@@ -2,9 +2,9 @@
 //!
 //! That is not whether a fetch is served. A fetch still gives out what the provider may take: a stored key in the state
 //! ERROR, an access token until it expires. And a token that has to be renewed first may not be there, though nothing is
-//! known to be wrong.
+//! known to be wrong; once the vault has failed to renew one that has ended, that is a fault.
 
-use credvault_domain::{ConnectionState, Reason, Timestamp};
+use credvault_domain::{ConnectionState, LastError, Reason, Timestamp};
 use credvault_store::ConnectionStanding;
 
 use crate::Context;
@@ -24,6 +24,8 @@ pub enum Fault {
     /// this instant. Of these, a fetch is refused for CREDENTIAL_EXPIRED alone; otherwise it is served as long as there is
     /// something to give out.
     Credential(String, Timestamp),
+    /// Its access token has ended, and the vault cannot get another one at the moment; it tries again.
+    Refresh(LastError),
 }
 
 impl Fault {
@@ -35,6 +37,7 @@ impl Fault {
             Self::NoCredential => Reason::CredentialNotConfigured.as_str(),
             Self::Uncatalogued => Reason::ProviderUnknown.as_str(),
             Self::Credential(reason, _) => reason,
+            Self::Refresh(error) => &error.reason,
         }
     }
 
@@ -42,6 +45,7 @@ impl Fault {
     pub fn time(&self) -> Option<Timestamp> {
         match self {
             Self::Deleted(time) | Self::Credential(_, time) => Some(*time),
+            Self::Refresh(error) => error.down_time,
             Self::Disabled | Self::NoCredential | Self::Uncatalogued => None,
         }
     }
@@ -74,4 +78,8 @@ pub(crate) fn fault(context: &Context, connection: &ConnectionStanding) -> Optio
     expired
         .map(|time| fault(Reason::CredentialExpired, time))
         .or_else(|| ended.map(|time| fault(Reason::ReauthorizationRequired, time)))
+        .or_else(|| {
+            let stops = |error: &&LastError| error.stops_fetches(context.now());
+            connection.failing.as_ref().filter(stops).cloned().map(Fault::Refresh)
+        })
 }

@@ -1,6 +1,8 @@
 //! Administration of tenants: themselves and their end, their users, keys, limits and source rules, their apps at
-//! providers, and what policies say about calls for them. Each request names its tenant; none means the platform.
+//! providers, what policies say about calls for them, and who may read a connection and did. Each request names its tenant;
+//! none means the platform.
 
+mod access;
 mod apps;
 mod bulk;
 mod counts;
@@ -20,9 +22,10 @@ use credvault_store::{Listed, Recorded};
 
 use crate::{Call, Paging, Parsed, Refusal, Repeat};
 
+pub use access::{AccessQuestion, AccessReport, KindAccess, ServiceAccess, Who, WhoMay, access_report};
 pub use apps::{PutApp, delete_app, list_apps, put_app};
 pub use bulk::{BulkChange, ChangeKind, ChangedConnection, ChangedConnections, Outcome, change_connections};
-pub use counts::{ConnectionSum, CountedTenants, count_connections};
+pub use counts::{ConnectionSum, ConnectionSums, CountedTenants, TenantSums, count_connections};
 pub use erasure::{EraseStep, erase, erasure, list_erasures, rotate_signing_key, signing_keys};
 pub use explained::{ExplainedCall, explain_policy};
 pub use keys::{

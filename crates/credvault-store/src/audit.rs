@@ -1,5 +1,6 @@
 //! The audit log as callers use it.
 
+pub(crate) mod access;
 pub(crate) mod journal;
 mod keys;
 pub(crate) mod last_uses;

@@ -5,6 +5,8 @@ pub(crate) mod row;
 pub(crate) mod lock;
 pub(crate) mod writer;
 
+pub(crate) mod accepted;
+pub(crate) mod before;
 pub(crate) mod import;
 pub(crate) mod lifecycle;
 pub(crate) mod purge;

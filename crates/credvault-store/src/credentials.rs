@@ -294,8 +294,7 @@ impl Credentials<'_> {
             }
             let content = open_version(&change, &model, &earlier)?;
             let hints = text_map(earlier.hints)?;
-            let credential =
-                NewVersion { content, hints, expire_time, schedule: schedule.cloned(), consent_time: None };
+            let credential = NewVersion::again(content, hints, expire_time, schedule.cloned());
             let (_, version) = store_version(&mut change, model, &credential, Some(to)).await?;
             change.commit(version).await
         })

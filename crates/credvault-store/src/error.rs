@@ -16,7 +16,9 @@ pub use unaccepted::{AuthorizationError, ConfirmationError, ConnectSessionError}
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// There is no such tenant.
-    #[error("the tenant does not exist; create it with AdminService.CreateTenant")]
+    #[error(
+        "there is no tenant of this id; ListTenants shows those that there are, and CreateTenant makes one"
+    )]
     TenantNotFound(TenantId),
     /// The id is taken.
     #[error("a tenant with this id exists; use it, or another id")]
@@ -31,7 +33,7 @@ pub enum Error {
     #[error(transparent)]
     Confirmation(#[from] ConfirmationError),
     /// The tenant is suspended.
-    #[error("the tenant is suspended; AdminService.ResumeTenant ends that")]
+    #[error("the tenant is suspended; ResumeTenant ends that")]
     TenantSuspended(TenantId),
     /// There is no such connection in this scope.
     #[error("there is no such connection; ListConnections shows those that this caller can reach")]
@@ -130,9 +132,7 @@ pub enum Error {
     #[error("the owner already has 256 services, the maximum; delete one with DeleteServiceConfig")]
     TooManyServiceConfigs,
     /// No tool of this name is registered.
-    #[error(
-        "no tool of this name is registered; AdminService.ListTools shows those that are, and PutTool registers one"
-    )]
+    #[error("no tool of this name is registered; ListTools shows those that are, and PutTool registers one")]
     ToolNotFound(ToolName),
     /// There are as many tools as may be.
     #[error("there are already 1,000 tools, the maximum; delete one with DeleteTool")]
@@ -158,9 +158,9 @@ pub enum Error {
         /// The largest number that is allowed.
         most: u32,
     },
-    /// The consent was given for another account.
+    /// The consent or the credential is another account's.
     #[error(
-        "the consent was given for an account other than this connection's; create another connection for it"
+        "this is the consent or the credential of an account other than this connection's; create another connection for it"
     )]
     OtherAccount,
     /// New settings would have the stored credential sent to another host.

@@ -66,6 +66,7 @@ mod weights;
 
 mod entity;
 
+pub use audit::access::{AccessUse, AccessUses, CallingService, Period, UsesOf};
 pub use audit::filter::AuditFilter;
 pub use audit::query::{AuditGroup, AuditSummary};
 pub use audit::record::AuditRecord;
@@ -92,7 +93,8 @@ pub use connect_sessions::ConnectSessions;
 pub use connect_sessions::found::ConnectSession;
 pub use connect_sessions::made::{MadeConnectSession, NewConnectSession, connect_session_name};
 pub use connection_key::ConnectionKey;
-pub use connections::counts::ConnectionCount;
+pub use connections::accepted::Accepted;
+pub use connections::counts::{ConnectionCount, ConnectionKind};
 pub use connections::due_tests::DueTest;
 pub use connections::import::Imported;
 pub use connections::import::item::{IMPORTED_FROM, ImportItem};

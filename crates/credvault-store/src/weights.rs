@@ -10,8 +10,8 @@ use credvault_domain::{Config, Connection, CredentialVersion, Requirement, Tenan
 use serde_json::Value;
 
 use crate::{
-    AuditRecord, ConfiguredService, Dependant, Erasure, EventDelivery, EventEndpoint, OAuthApp, User, Uses,
-    Weighed,
+    AccessUse, AuditRecord, ConfiguredService, Dependant, Erasure, EventDelivery, EventEndpoint, OAuthApp,
+    User, Uses, Weighed,
 };
 
 /// What enums, numbers, flags, times and ids of any listed item take together.
@@ -107,6 +107,15 @@ impl Weighed for AuditRecord {
     }
 }
 
+impl Weighed for AccessUse {
+    fn weight(&self) -> usize {
+        FIXED
+            + texts(
+                [&self.service, &self.user, &self.action, &self.purpose, &self.provider].map(String::as_str),
+            )
+    }
+}
+
 impl Weighed for Tenant {
     fn weight(&self) -> usize {
         FIXED + texts([self.id.as_str(), self.display_name.as_str()])
@@ -182,11 +191,13 @@ impl Weighed for ConfiguredService {
         let mappings = config.mappings.iter().map(|mapping| {
             let shown = connections.iter().find(|shown| shown.id == mapping.connection);
             let error = shown.and_then(|shown| shown.error.as_ref()).map_or(0, |error| error.reason.len());
+            let failing =
+                shown.and_then(|shown| shown.failing.as_ref()).map_or(0, |error| error.reason.len());
             FIXED
                 + settings(&mapping.settings)
                 + texts([mapping.name.as_str(), mapping.provider.as_str()])
                 + texts(shown.map(|shown| shown.account_name.as_str()))
-                + error
+                + error.max(failing)
         });
         FIXED
             + texts([config.service.as_str()])

@@ -2,17 +2,21 @@
 
 use clap::{Args, ValueEnum};
 
-use crate::cli::args::instant;
+use crate::cli::client::Client;
+use crate::cli::completion::{actions_completer, connections_completer, providers_completer};
+use crate::cli::failure::Failure;
+use crate::cli::lookup::connection_id;
+use crate::cli::times::past;
 use credvault_proto::v1;
 
 /// A record must match every option that is given.
 #[derive(Args, Debug)]
 pub(super) struct FilterArgs {
-    /// Only records from this day or instant on, in UTC.
-    #[arg(long, value_name = "DAY", value_parser = instant)]
+    /// Only records from this day or instant on, in UTC, or of the last minutes, hours or days, such as 90m, 1h or 2d.
+    #[arg(long, value_name = "TIME", value_parser = past)]
     since: Option<prost_types::Timestamp>,
-    /// Only records before this day or instant, in UTC.
-    #[arg(long, value_name = "DAY", value_parser = instant)]
+    /// Only records before this day or instant, in UTC, or before so many minutes, hours or days ago.
+    #[arg(long, value_name = "TIME", value_parser = past)]
     until: Option<prost_types::Timestamp>,
     /// Only calls of the service with this SPIFFE ID; `vault` for the vault's own work.
     #[arg(long, value_name = "SPIFFE_ID", default_value = "")]
@@ -21,13 +25,13 @@ pub(super) struct FilterArgs {
     #[arg(long, value_name = "USER", default_value = "")]
     of_user: String,
     /// Only calls of this RPC, such as `FetchCredential`.
-    #[arg(long, value_name = "RPC", default_value = "")]
+    #[arg(long, value_name = "RPC", default_value = "", add = actions_completer())]
     action: String,
-    /// Only calls about this connection, by its id.
-    #[arg(long, value_name = "ID", default_value = "")]
-    connection: String,
+    /// Only calls about this connection. One that was deleted is named by its id.
+    #[arg(long, value_name = "ID|PROVIDER[/ACCOUNT]", add = connections_completer())]
+    connection: Option<String>,
     /// Only calls about connections at this provider.
-    #[arg(long, default_value = "")]
+    #[arg(long, default_value = "", add = providers_completer())]
     provider: String,
     /// Only calls with this outcome.
     #[arg(long, value_enum)]
@@ -55,18 +59,22 @@ impl OutcomeArg {
 }
 
 impl FilterArgs {
-    /// The filter as the wire has it.
-    pub(super) fn filter(&self) -> v1::AuditFilter {
+    /// The filter as the wire has it. The vault is asked for the id of a connection that is named otherwise.
+    pub(super) async fn filter(&self, client: &Client) -> Result<v1::AuditFilter, Failure> {
+        let connection_id = match &self.connection {
+            Some(named) => connection_id(client, named, false).await?,
+            None => String::new(),
+        };
         let outcome = self.outcome.map_or(v1::AuditOutcome::Unspecified, OutcomeArg::outcome);
-        v1::AuditFilter {
+        Ok(v1::AuditFilter {
             start_time: self.since,
             end_time: self.until,
             service: self.service.clone(),
             user_id: self.of_user.clone(),
             action: self.action.clone(),
-            connection_id: self.connection.clone(),
+            connection_id,
             outcome: outcome.into(),
             provider: self.provider.clone(),
-        }
+        })
     }
 }

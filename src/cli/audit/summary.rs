@@ -58,7 +58,7 @@ impl By {
 pub(super) async fn show(arguments: SummaryArgs, output: &mut Output) -> Result<(), Failure> {
     let client = arguments.client.connect().await?;
     let request = v1::SummarizeAuditEventsRequest {
-        filter: Some(arguments.filter.filter()),
+        filter: Some(arguments.filter.filter(&client).await?),
         group_by: arguments.by.iter().map(|by| by.group().into()).collect(),
     };
     let found = client.audit().summarize_audit_events(request).await?.into_inner();
@@ -68,5 +68,6 @@ pub(super) async fn show(arguments: SummaryArgs, output: &mut Output) -> Result<
         let times = [&one.first_time, &one.last_time].map(|time| time_text(time.as_ref()));
         one.keys.iter().cloned().chain([one.count.to_string()]).chain(times).collect::<Vec<String>>()
     };
-    shown::list("AuditSummary", &found.summaries, arguments.output.output, output, &headings, row)
+    let whose = client.whose();
+    shown::list_of(whose, "AuditSummary", &found.summaries, arguments.output.output, output, &headings, row)
 }

@@ -3,7 +3,7 @@
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 
-use crate::cli::args::{ConfirmArgs, instant, pair};
+use crate::cli::args::{ConfirmArgs, pair};
 use crate::cli::client::Client;
 use crate::cli::failure::Failure;
 use crate::cli::lookup::{request_id, settings, time_text, word};
@@ -11,6 +11,7 @@ use crate::cli::named::NamedArgs;
 use crate::cli::output::{Format, Output};
 use crate::cli::secret_input::SecretArgs;
 use crate::cli::shown;
+use crate::cli::times::coming;
 use crate::grpc::struct_of;
 use credvault_proto::v1;
 
@@ -47,8 +48,8 @@ pub(in crate::cli) struct PutArgs {
     /// The version that must be current; 0 if there must be none.
     #[arg(long, value_name = "VERSION")]
     expected_version: Option<i64>,
-    /// The day or instant, in UTC, at which the credential expires.
-    #[arg(long, value_name = "DAY", value_parser = instant)]
+    /// The day or instant, in UTC, at which the credential expires, or in how much time, such as 12h or 90d.
+    #[arg(long, value_name = "TIME", value_parser = coming)]
     expires: Option<prost_types::Timestamp>,
     /// A setting that is not secret. Repeatable; all of them together replace those that are stored.
     #[arg(long = "config", value_name = "KEY=VALUE", value_parser = pair)]

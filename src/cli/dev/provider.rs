@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 
-use anyhow::Context as _;
 use credvault_simulator::{CLIENT_ID, CLIENT_SECRET, Simulator};
 
 use crate::cli::client::Client;
@@ -30,8 +29,11 @@ impl Provider {
                     .to_owned(),
             ));
         }
-        let simulator = Simulator::start(address).await;
-        let simulator = simulator.with_context(|| format!("{address} cannot be listened on"))?;
+        let taken = |error: std::io::Error| {
+            let advice = "choose another address with --simulator-address";
+            anyhow::anyhow!("{address} cannot be listened on: {error}; {advice}")
+        };
+        let simulator = Simulator::start(address).await.map_err(taken)?;
         let file = FILE.replace("{url}", &simulator.url());
         settings.catalog.folder = Some(folder.write_provider("simulator", &file)?);
         settings.broker.allowed_networks.push(simulator.address().ip().to_string());

@@ -8,7 +8,7 @@ use credvault_identity::PeerCertificate;
 
 use super::finding::Finding;
 use crate::cli::profile::Profile;
-use crate::grpc::{certificates, check_pair, timestamp};
+use crate::grpc::{certificates, check_pair, private_key, timestamp};
 
 /// What a private file may allow: nothing to others, and no more than reading to its group.
 const TOO_OPEN: u32 = 0o027;
@@ -91,15 +91,23 @@ fn key(profile: &Profile) -> Finding {
         Err(why) => return wrong(why, "name the certificate's private key, with --key or in the profile"),
     };
     // Without a certificate there is nothing that the key could match.
-    let matches = read(&profile.certificate).and_then(|chain| check_pair(&chain, &pem));
+    let certificate = read(&profile.certificate).ok();
+    let matches = match &certificate {
+        Some(chain) => check_pair(chain, &pem),
+        None => private_key(&pem).map(drop),
+    };
     if let Err(why) = matches {
         return wrong(why, "name the private key that the certificate was issued for");
     }
+    let what = match certificate {
+        Some(_) => "it belongs to the certificate",
+        None => "it is a private key; which certificate it belongs to cannot be checked without one",
+    };
     match too_open(path) {
         Some(advice) => {
             wrong("more users than its owner and group can read it, or change it".to_owned(), &advice)
         }
-        None => Finding::good(CHECK, format!("{}: it belongs to the certificate", path.display())),
+        None => Finding::good(CHECK, format!("{}: {what}", path.display())),
     }
 }
 
@@ -161,6 +169,8 @@ mod tests {
             tenant: None,
             user: None,
             token_file: Some(write("token", "CANARY")),
+            environment: None,
+            file: None,
         }
     }
 
@@ -194,6 +204,14 @@ mod tests {
         let other = tempfile::tempdir().expect("a folder");
         let foreign = Profile { key: sound(other.path()).key, ..profile.clone() };
         assert_eq!(checks(&wrong(&foreign, now)), ["key"]);
+        let alone = Profile {
+            certificate: folder.path().join("none"),
+            key: sound(other.path()).key,
+            ..profile.clone()
+        };
+        assert_eq!(checks(&wrong(&alone, now)), ["certificate"]);
+        let no_key = Profile { key: profile.authority.clone(), ..alone };
+        assert_eq!(checks(&wrong(&no_key, now)), ["certificate", "key"]);
         let authority = Profile { certificate: profile.authority.clone(), ..profile.clone() };
         assert_eq!(checks(&wrong(&authority, now)), ["certificate", "key"]);
         let missing = Profile { token_file: Some(folder.path().join("none")), ..foreign };

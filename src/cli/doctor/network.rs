@@ -8,14 +8,17 @@ use credvault_domain::Timestamp;
 use http::Uri;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore, version};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use tonic::metadata::MetadataMap;
 use tonic::{Code, Status};
 
 use super::finding::Finding;
 use crate::cli::client::Client;
+use crate::cli::distrust::{CLOSED, Cause, cause};
 use crate::cli::failure::Failure;
 use crate::cli::profile::Profile;
 use crate::grpc::{certificates, private_key, reason_of};
@@ -27,9 +30,13 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// By how much two clocks may differ. Certificates and tokens that were issued just now fail beyond that.
 const CLOCK_DIFFERENCE_SECONDS: u64 = 60;
 
-/// What to do about a connection that the vault closes.
-const CLOSED: &str = "the vault closes a connection whose certificate it does not trust: compare the certificate's trust \
-                      domain and authority with the vault's identity.trust_domains; otherwise try again";
+/// How long the vault may take to refuse a certificate before the caller sends anything.
+const REFUSAL_WAIT: Duration = Duration::from_millis(300);
+/// How a client begins HTTP/2 (RFC 9113, section 3.4), with an empty frame of settings.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00";
+/// What to do where the handshake fails on this side.
+const COMPARE: &str = "compare the host in the address with the names in the vault's certificate (server.certificate), and the \
+                       profile's authority with the one that has issued it";
 
 /// Where the vault is.
 pub(super) struct Place {
@@ -78,7 +85,8 @@ pub(super) async fn port(place: &Place) -> Result<(TcpStream, Finding), Finding>
     }
 }
 
-/// Shakes hands as the commands do. Whether the vault takes the caller's certificate shows in its answer only.
+/// Shakes hands as the commands do, and waits for the vault's first bytes: with TLS 1.3 the vault looks at the caller's certificate
+/// after the handshake has ended for the caller.
 pub(super) async fn tls(profile: &Profile, place: &Place, stream: TcpStream) -> Finding {
     const CHECK: &str = "TLS";
     let config = match config(profile) {
@@ -90,20 +98,58 @@ pub(super) async fn tls(profile: &Profile, place: &Place, stream: TcpStream) -> 
     let Ok(name) = ServerName::try_from(place.host.clone()) else {
         return Finding::wrong(CHECK, "the host is no DNS name and no IP address", "correct the address");
     };
-    match timeout(PATIENCE, TlsConnector::from(Arc::new(config)).connect(name, stream)).await {
-        Ok(Ok(_)) => Finding::good(CHECK, format!("the authority vouches for {}", place.host)),
-        Ok(Err(error)) => Finding::wrong(
-            CHECK,
-            chain(&error),
-            "compare the host in the address with the names in the vault's certificate (server.certificate), and the profile's \
-             authority with the one that has issued it",
-        ),
-        Err(_) => Finding::wrong(
-            CHECK,
-            "no answer to the handshake",
-            "look whether it is the vault that listens there",
-        ),
+    let connecting = TlsConnector::from(Arc::new(config)).connect(name, stream);
+    let (ended, advice) = match timeout(PATIENCE, connecting).await {
+        Ok(Ok(stream)) => match greeting(stream).await {
+            Ok(()) => return Finding::good(CHECK, format!("the authority vouches for {}", place.host)),
+            Err(error) => (chain(&error), CLOSED),
+        },
+        Ok(Err(error)) => (chain(&error), COMPARE),
+        Err(_) => {
+            ("no answer to the handshake".to_owned(), "look whether it is the vault that listens there")
+        }
+    };
+    match cause(&ended) {
+        Some(cause) => Finding::wrong(CHECK, cause.text, cause.advice),
+        None => Finding::wrong(CHECK, ended, advice),
     }
+}
+
+/// Begins HTTP/2 and waits for the vault's first byte, or for why it closes the connection. A vault that says nothing for a while
+/// has refused nothing.
+async fn greeting(mut stream: TlsStream<TcpStream>) -> io::Result<()> {
+    // A refusal is on its way by now. What is sent before it is read could make the system drop it.
+    let mut first = [0];
+    let refused = timeout(REFUSAL_WAIT, stream.read(&mut first)).await;
+    let read = match refused {
+        Ok(read) => read?,
+        Err(_) => {
+            // A refusal that is on its way says more than a write that fails.
+            let _ = stream.write_all(PREFACE).await;
+            let _ = stream.flush().await;
+            match timeout(PATIENCE, stream.read(&mut first)).await {
+                Ok(read) => read?,
+                Err(_) => return Ok(()),
+            }
+        }
+    };
+    if read == 0 {
+        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the vault closes the connection at once"));
+    }
+    Ok(())
+}
+
+/// What the vault says about the caller's certificate, if that is why a connection broke.
+pub(in crate::cli) async fn distrust(profile: &Profile) -> Option<Cause> {
+    let place = Place::of(profile).ok()?;
+    let (stream, _) = port(&place).await.ok()?;
+    let name = ServerName::try_from(place.host.clone()).ok()?;
+    let connector = TlsConnector::from(Arc::new(config(profile).ok()?));
+    let ended = match timeout(PATIENCE, connector.connect(name, stream)).await.ok()? {
+        Ok(stream) => greeting(stream).await.err()?,
+        Err(error) => error,
+    };
+    cause(&chain(&ended)).filter(|cause| cause.is_distrust)
 }
 
 fn config(profile: &Profile) -> Result<ClientConfig, String> {
@@ -241,6 +287,8 @@ mod tests {
                 tenant: None,
                 user: None,
                 token_file: None,
+                environment: None,
+                file: None,
             };
             Place::of(&profile).ok().map(|place| (place.host, place.port))
         };

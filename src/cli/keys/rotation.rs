@@ -7,15 +7,19 @@ use crate::cli::client::ClientArgs;
 use crate::cli::failure::Failure;
 use crate::cli::output::Output;
 use crate::cli::watching::Watching;
+use crate::cli::whose::Whose;
 use credvault_proto::v1;
 
 #[derive(Args, Debug)]
 pub(in crate::cli) struct RotateArgs {
-    /// The id of the tenant. Without it, the platform's own key.
+    /// The id of the tenant; or name it with --tenant.
     tenant_id: Option<String>,
     /// The keys of all tenants, and the platform's own.
-    #[arg(long, conflicts_with_all = ["tenant_id", "watch"])]
+    #[arg(long, conflicts_with_all = ["tenant_id", "tenant", "platform", "watch"])]
     all: bool,
+    /// The platform's own key.
+    #[arg(long, conflicts_with_all = ["tenant_id", "tenant"])]
+    platform: bool,
     /// Destroy the keys that are replaced as soon as nothing is under them. A backup still has the keys of its time.
     #[arg(long)]
     retire_at_once: bool,
@@ -50,10 +54,11 @@ struct HowArgs {
 }
 
 pub(super) async fn rotate(arguments: RotateArgs, output: &mut Output) -> Result<(), Failure> {
-    let RotateArgs { tenant_id, all, retire_at_once, how } = arguments;
+    let whose = arguments.whose()?;
+    let RotateArgs { all, retire_at_once, how, .. } = arguments;
     let client = how.client.connect().await?;
     let mut request = v1::RotateTenantKeyRequest {
-        tenant_id: tenant_id.unwrap_or_default(),
+        tenant_id: whose.tenant_id(),
         watch: how.watch,
         records_per_second: how.per_second,
         retire_at_once,
@@ -62,13 +67,30 @@ pub(super) async fn rotate(arguments: RotateArgs, output: &mut Output) -> Result
     if all {
         return super::all::rotate(&client, &request, how.output.output, output).await;
     }
-    let mut watching = Watching::default();
+    let mut watching = Watching::of(format!("the key {}: ", whose.text()));
     loop {
         let stream = client.admin().rotate_tenant_key(request.clone()).await?.into_inner();
         if watching.follow(stream, |response| response.progress).await? {
             return watching.end(how.output.output, output);
         }
         request.watch = true;
+    }
+}
+
+impl RotateArgs {
+    /// Whose key is rotated. The platform is asked for by name: a rotation of the wrong key looks like one of the right key.
+    fn whose(&self) -> Result<Whose, Failure> {
+        if self.all {
+            return Ok(Whose::All);
+        }
+        if self.platform {
+            return Ok(Whose::Platform);
+        }
+        let tenant = self.how.client.tenant_or(self.tenant_id.as_deref())?;
+        tenant.map(Whose::Tenant).ok_or_else(|| {
+            let ways = "--tenant ID for a tenant's, --platform for the platform's own, or --all";
+            Failure::Usage(format!("name the key that is rotated: {ways}"))
+        })
     }
 }
 

@@ -12,11 +12,14 @@ use credvault_proto::v1;
 
 #[derive(Args, Debug)]
 pub(in crate::cli) struct StatusArgs {
-    /// The id of the tenant. Without it, the platform's own keys, with counts for all root keys.
+    /// The id of the tenant; or name it with --tenant. Without one, the platform's own keys, with counts for all root keys.
     tenant_id: Option<String>,
     /// The keys of all tenants, and the platform's own, each in one row.
-    #[arg(long, conflicts_with = "tenant_id")]
+    #[arg(long, conflicts_with_all = ["tenant_id", "platform", "tenant"])]
     all: bool,
+    /// The platform's own keys, also where the profile names a tenant.
+    #[arg(long, conflicts_with_all = ["tenant_id", "tenant"])]
+    platform: bool,
     #[command(flatten)]
     watch: WatchArgs,
     #[command(flatten)]
@@ -26,8 +29,9 @@ pub(in crate::cli) struct StatusArgs {
 }
 
 pub(super) async fn show(arguments: StatusArgs, output: &mut Output) -> Result<(), Failure> {
-    let StatusArgs { tenant_id, all, watch, client, output: printed } = arguments;
-    let tenant_id = tenant_id.unwrap_or_default();
+    let StatusArgs { tenant_id, all, platform, watch, client, output: printed } = arguments;
+    let tenant = if all || platform { None } else { client.tenant_or(tenant_id.as_deref())? };
+    let tenant_id = tenant.unwrap_or_default();
     watch
         .show(&client, printed.output, output, async |client, format, output| match all {
             true => super::all::show(client, format, output).await,
@@ -61,7 +65,7 @@ async fn one(client: &Client, tenant_id: &str, format: Format, output: &mut Outp
 /// What stands over the second table.
 fn title(tenant_id: &str) -> String {
     match tenant_id {
-        "" => "the platform's own key:".to_owned(),
+        "" => "the platform's own key (--tenant shows a tenant's):".to_owned(),
         tenant_id => format!("the key of the tenant {tenant_id}:"),
     }
 }

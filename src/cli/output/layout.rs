@@ -100,7 +100,7 @@ fn aligned<'a>(cells: impl Iterator<Item = &'a str>, widths: &[usize]) -> String
 }
 
 /// Lines of at most this width. A word that is wider, such as an address, stays whole: people copy it.
-fn wrapped(text: &str, room: Option<usize>) -> Vec<String> {
+pub(super) fn wrapped(text: &str, room: Option<usize>) -> Vec<String> {
     let Some(room) = room else { return vec![text.to_owned()] };
     let mut lines: Vec<String> = Vec::new();
     for word in text.split(' ') {

@@ -7,15 +7,19 @@ use crate::cli::client::{Client, ClientArgs};
 use crate::cli::failure::Failure;
 use crate::cli::output::Output;
 use crate::cli::watching::Watching;
+use crate::cli::whose::Whose;
 use credvault_proto::v1;
 
 #[derive(Args, Debug)]
 pub(in crate::cli) struct MoveArgs {
-    /// The id of the tenant. Without it, the platform's own secrets.
+    /// The id of the tenant; or name it with --tenant.
     tenant_id: Option<String>,
-    /// All tenants, one after the other.
-    #[arg(long, conflicts_with = "tenant_id")]
+    /// All tenants and the platform, one after the other.
+    #[arg(long, conflicts_with_all = ["tenant_id", "tenant", "platform"])]
     all: bool,
+    /// The platform's own secrets.
+    #[arg(long, conflicts_with_all = ["tenant_id", "tenant"])]
+    platform: bool,
     /// Where the secrets are to be kept: the name of a store in the settings, or database. Without it, where the setting
     /// secrets.store says.
     #[arg(long, value_name = "STORE")]
@@ -33,15 +37,17 @@ pub(in crate::cli) struct MoveArgs {
 }
 
 pub(super) async fn run(arguments: MoveArgs, output: &mut Output) -> Result<(), Failure> {
-    let client = arguments.client.connect().await?;
     if !arguments.all {
-        let tenant_id = arguments.tenant_id.clone().unwrap_or_default();
-        return move_one(&client, tenant_id, &arguments, output).await;
+        let whose = arguments.whose()?;
+        let client = arguments.client.connect().await?;
+        return move_one(&client, whose, &arguments, output).await;
     }
+    let client = arguments.client.connect().await?;
     let mut failed = Vec::new();
     for tenant_id in all_tenants(&client).await? {
         let name = if tenant_id.is_empty() { "the platform".to_owned() } else { tenant_id.clone() };
-        match move_one(&client, tenant_id, &arguments, output).await {
+        let whose = Whose::with_id(&tenant_id);
+        match move_one(&client, whose, &arguments, output).await {
             Ok(()) => {}
             Err(Failure::OutputClosed) => return Err(Failure::OutputClosed),
             // One tenant must not keep the others.
@@ -54,21 +60,35 @@ pub(super) async fn run(arguments: MoveArgs, output: &mut Output) -> Result<(), 
     Err(Failure::Partly(format!("{} tenants were not wholly moved\n{}", failed.len(), failed.join("\n"))))
 }
 
-/// Moves the secrets of one tenant, and shows the progress.
+impl MoveArgs {
+    /// Whose secrets are moved, if not those of all. The platform is asked for by name.
+    fn whose(&self) -> Result<Whose, Failure> {
+        if self.platform {
+            return Ok(Whose::Platform);
+        }
+        let tenant = self.client.tenant_or(self.tenant_id.as_deref())?;
+        tenant.map(Whose::Tenant).ok_or_else(|| {
+            let ways = "--tenant ID for a tenant's, --platform for the platform's own, or --all";
+            Failure::Usage(format!("name the secrets that are moved: {ways}"))
+        })
+    }
+}
+
+/// Moves the secrets of one tenant or of the platform, and shows the progress.
 async fn move_one(
     client: &Client,
-    tenant_id: String,
+    whose: Whose,
     arguments: &MoveArgs,
     output: &mut Output,
 ) -> Result<(), Failure> {
     let mut request = v1::MoveSecretsRequest {
-        tenant_id,
+        tenant_id: whose.tenant_id(),
         store: arguments.to.clone().unwrap_or_default(),
         watch: arguments.watch,
         records_per_second: arguments.per_second,
         ..Default::default()
     };
-    let mut watching = Watching::default();
+    let mut watching = Watching::of(format!("the secrets {}: ", whose.text()));
     loop {
         let stream = client.admin().move_secrets(request.clone()).await?.into_inner();
         if watching.follow(stream, |response| response.progress).await? {

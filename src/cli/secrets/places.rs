@@ -7,12 +7,16 @@ use crate::cli::client::ClientArgs;
 use crate::cli::failure::Failure;
 use crate::cli::output::{Format, Output};
 use crate::cli::watching::described;
+use crate::cli::whose::Whose;
 use credvault_proto::v1;
 
 #[derive(Args, Debug)]
 pub(in crate::cli) struct PlacesArgs {
-    /// The id of the tenant. Without it, the platform's own secrets.
+    /// The id of the tenant; or name it with --tenant. Without one, the platform's own secrets.
     tenant_id: Option<String>,
+    /// The platform's own secrets, also where the profile names a tenant.
+    #[arg(long, conflicts_with_all = ["tenant_id", "tenant"])]
+    platform: bool,
     #[command(flatten)]
     client: ClientArgs,
     #[command(flatten)]
@@ -20,8 +24,12 @@ pub(in crate::cli) struct PlacesArgs {
 }
 
 pub(super) async fn show(arguments: PlacesArgs, output: &mut Output) -> Result<(), Failure> {
+    let whose = match arguments.platform {
+        true => Whose::Platform,
+        false => Whose::of(arguments.client.tenant_or(arguments.tenant_id.as_deref())?),
+    };
     let client = arguments.client.connect().await?;
-    let request = v1::GetSecretPlacesRequest { tenant_id: arguments.tenant_id.unwrap_or_default() };
+    let request = v1::GetSecretPlacesRequest { tenant_id: whose.tenant_id() };
     let places = client.admin().get_secret_places(request).await?.into_inner();
     if let Format::Json = arguments.output.output {
         return output.json("GetSecretPlacesResponse", &places);
@@ -39,6 +47,7 @@ pub(super) async fn show(arguments: PlacesArgs, output: &mut Output) -> Result<(
             new.to_owned(),
         ]
     };
+    output.line::<Failure>(&whose.title())?;
     output.table::<Failure>(&headings, &places.places.iter().map(row).collect::<Vec<_>>())?;
     if let Some(latest) = &places.latest_move {
         output.line::<Failure>("")?;

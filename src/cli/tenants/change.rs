@@ -6,15 +6,17 @@ use std::io::{IsTerminal as _, Write as _};
 use clap::{Args, ValueEnum};
 use tonic::{Code, Status};
 
+use super::asking::Prospect;
 use super::outcomes::{TenantOutcome, print_changes, print_tenants};
 use super::place::Place;
 use super::selection::SelectionArgs;
-use crate::cli::args::OutputArgs;
+use crate::cli::args::{ConfirmArgs, OutputArgs};
 use crate::cli::attempts::{Attempts, Next};
 use crate::cli::client::{Client, ClientArgs};
 use crate::cli::failure::Failure;
 use crate::cli::lookup::tenant_ids;
 use crate::cli::output::Output;
+use crate::cli::whose::Whose;
 use crate::grpc::reason_of;
 use credvault_proto::v1;
 
@@ -28,6 +30,14 @@ enum ChangeArg {
 }
 
 impl ChangeArg {
+    /// Whether another command cannot take it back.
+    fn is_final(self) -> bool {
+        match self {
+            Self::Disconnect => true,
+            Self::Disable | Self::Enable | Self::Refresh | Self::Test => false,
+        }
+    }
+
     fn kind(self) -> v1::ConnectionChangeKind {
         match self {
             Self::Disable => v1::ConnectionChangeKind::Disable,
@@ -61,6 +71,8 @@ pub(in crate::cli) struct WorkArgs {
     /// Only report what would happen.
     #[arg(long)]
     dry_run: bool,
+    #[command(flatten)]
+    confirm: ConfirmArgs,
     /// Continue where the same command has stopped, with the token that it has printed.
     #[arg(long, value_name = "TOKEN", value_parser = Place::parse)]
     page_token: Option<Place>,
@@ -80,13 +92,41 @@ impl WorkArgs {
         Ok(())
     }
 
+    /// Asks a person about a change that cannot be taken back, with what a dry run from a place on says about it.
+    async fn ask(&self, client: &Client, from: &Place, tenants: &[String]) -> Result<(), Failure> {
+        if !self.kind.is_final() || self.dry_run || self.confirm.is_given() {
+            return Ok(());
+        }
+        let mut prospect = Prospect::default();
+        for tenant in tenants {
+            let mut place = if from.tenant == *tenant { from.clone() } else { from.at(tenant) };
+            let mut tried = Vec::new();
+            let ended = pages(
+                async |place: &Place| next_page(client, &self.request(place, true)).await,
+                &mut place,
+                &mut tried,
+            );
+            match ended.await {
+                // What a tenant refuses now it refuses again.
+                Err(status) if !is_the_tenants_own(&status) || tenants.len() == 1 => {
+                    return Err(status.into());
+                }
+                Ok(()) | Err(_) => prospect.add(&tried),
+            }
+        }
+        match prospect.is_empty() {
+            true => Ok(()),
+            false => self.confirm.ask(&prospect.question(tenants)),
+        }
+    }
+
     /// The request of the page at a place.
-    fn request(&self, place: &Place) -> v1::ChangeTenantConnectionsRequest {
+    fn request(&self, place: &Place, dry_run: bool) -> v1::ChangeTenantConnectionsRequest {
         v1::ChangeTenantConnectionsRequest {
             tenant_id: place.tenant.clone(),
             kind: self.kind.kind().into(),
             selection: Some(self.selection.selection(place.now)),
-            dry_run: self.dry_run,
+            dry_run,
             page_size: 0,
             page_token: place.page_token.clone(),
         }
@@ -99,7 +139,8 @@ impl WorkArgs {
         place: &mut Place,
         done: &mut Vec<v1::ConnectionChange>,
     ) -> Result<(), Status> {
-        pages(async |place: &Place| next_page(client, &self.request(place)).await, place, done).await
+        pages(async |place: &Place| next_page(client, &self.request(place, self.dry_run)).await, place, done)
+            .await
     }
 }
 
@@ -111,33 +152,53 @@ pub(super) async fn one(arguments: ChangeArgs, output: &mut Output) -> Result<()
     if began.tenant != tenant_id {
         return Err(Failure::Usage("--page-token is of a change of another tenant".to_owned()));
     }
+    work.client.tenant_or(Some(&tenant_id))?;
     let client = work.client.connect().await?;
+    work.ask(&client, &began, std::slice::from_ref(&tenant_id)).await?;
     let (mut place, mut done) = (began.clone(), Vec::new());
     let ended = work.tenant(&client, &mut place, &mut done).await;
     // What was refused at once has nothing to print.
     if ended.is_ok() || !done.is_empty() {
-        print_changes(&done, work.output.output, output)?;
+        print_changes(&done, (work.kind.kind(), &Whose::with_id(&tenant_id)), work.output.output, output)?;
     }
-    ended.map_err(|status| stopped(&began, &place, status))
+    ended.map_err(|status| stopped(&began, &place, status))?;
+    if done.is_empty() {
+        work.selection.check_provider(&client).await?;
+    }
+    match refused(&done) {
+        0 => Ok(()),
+        refused => {
+            Err(Failure::Partly(format!("{refused} connections were refused; their rows have the reason")))
+        }
+    }
 }
 
 /// Changes connections of every tenant.
 pub(super) async fn all(work: WorkArgs, output: &mut Output) -> Result<(), Failure> {
     work.check()?;
+    if work.client.tenant().is_some() {
+        let way_out = "`credvault tenants change` is for one tenant";
+        return Err(Failure::Usage(format!("--tenant: this command is about every tenant; {way_out}")));
+    }
     let client = work.client.connect().await?;
     let began = work.page_token.clone().unwrap_or_else(|| Place::beginning(""));
+    let tenants = tenants(&client, &began).await?;
+    work.ask(&client, &began, &tenants).await?;
     let mut place = began.clone();
-    let (mut outcomes, mut refused, mut failed) = (Vec::new(), 0, None);
-    for tenant in tenants(&client, &began).await? {
+    let (mut outcomes, mut refusals, mut failed) = (Vec::new(), Refusals::default(), None);
+    for tenant in tenants {
         if place.tenant != tenant {
             place = place.at(&tenant);
         }
         let mut done = Vec::new();
         let ended = work.tenant(&client, &mut place, &mut done).await;
         let reason = ended.as_ref().err().map(|status| reason_of(status).unwrap_or_default());
-        outcomes.push(TenantOutcome::of(tenant, &done, reason.unwrap_or_default()));
+        refusals.connections += refused(&done);
+        refusals.looked_at += done.len();
+        let kind = work.kind.kind();
+        outcomes.push(TenantOutcome::of(tenant, kind, &done, reason.unwrap_or_default()));
         match ended {
-            Err(status) if is_the_tenants_own(&status) => refused += 1,
+            Err(status) if is_the_tenants_own(&status) => refusals.tenants += 1,
             Err(status) => {
                 failed = Some(status);
                 break;
@@ -146,13 +207,42 @@ pub(super) async fn all(work: WorkArgs, output: &mut Output) -> Result<(), Failu
         }
     }
     print_tenants(&outcomes, work.output.output, output)?;
-    match (failed, refused) {
-        (Some(status), _) => Err(stopped(&began, &place, status)),
-        (None, 0) => Ok(()),
-        (None, refused) => {
-            Err(Failure::Partly(format!("{refused} tenants were refused; their rows have the reason")))
-        }
+    if let Some(status) = failed {
+        return Err(stopped(&began, &place, status));
     }
+    if refusals.looked_at == 0 {
+        work.selection.check_provider(&client).await?;
+    }
+    refusals.failure().map_or(Ok(()), Err)
+}
+
+/// What was refused while all tenants were worked on.
+#[derive(Default)]
+struct Refusals {
+    tenants: usize,
+    connections: usize,
+    /// How many connections there were at all.
+    looked_at: usize,
+}
+
+impl Refusals {
+    fn failure(&self) -> Option<Failure> {
+        let rows = "the rows have the reason, or the count";
+        let refused = match (self.tenants, self.connections) {
+            (0, 0) => return None,
+            (tenants, 0) => format!("{tenants} tenants"),
+            (0, connections) => format!("{connections} connections"),
+            (tenants, connections) => format!("{tenants} tenants and {connections} connections of others"),
+        };
+        Some(Failure::Partly(format!("{refused} were refused; {rows}")))
+    }
+}
+
+/// How many connections the change was refused for.
+fn refused(changes: &[v1::ConnectionChange]) -> usize {
+    let is_refused =
+        |change: &&v1::ConnectionChange| change.outcome() == v1::ConnectionChangeOutcome::Refused;
+    changes.iter().filter(is_refused).count()
 }
 
 /// The ids of all tenants, in the vault's order, from a place on.

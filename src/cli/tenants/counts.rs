@@ -9,14 +9,18 @@ use crate::cli::failure::Failure;
 use crate::cli::lookup::word;
 use crate::cli::output::Output;
 use crate::cli::shown;
+use crate::cli::whose::Whose;
 
 #[derive(Args, Debug)]
 pub(in crate::cli) struct CountsArgs {
-    /// The id of the tenant. Without it, all tenants and the platform are summed.
+    /// The id of the tenant; or name it with --tenant. Without one, all tenants and the platform are summed.
     tenant_id: Option<String>,
     /// Count the platform's own connections only.
-    #[arg(long, conflicts_with = "tenant_id")]
+    #[arg(long, conflicts_with_all = ["tenant_id", "tenant"])]
     platform: bool,
+    /// Sum all tenants and the platform, also where the profile names a tenant.
+    #[arg(long, conflicts_with_all = ["tenant_id", "tenant", "platform"])]
+    all: bool,
     #[command(flatten)]
     client: ClientArgs,
     #[command(flatten)]
@@ -24,14 +28,18 @@ pub(in crate::cli) struct CountsArgs {
 }
 
 pub(super) async fn count(arguments: CountsArgs, output: &mut Output) -> Result<(), Failure> {
-    let client = arguments.client.connect().await?;
-    let request = v1::CountConnectionsRequest {
-        all_tenants: arguments.tenant_id.is_none() && !arguments.platform,
-        tenant_id: arguments.tenant_id.unwrap_or_default(),
+    let tenant = arguments.client.tenant_or(arguments.tenant_id.as_deref())?;
+    let whose = match (arguments.platform, tenant) {
+        (true, _) => Whose::Platform,
+        (false, Some(tenant)) if !arguments.all => Whose::Tenant(tenant),
+        (false, _) => Whose::All,
     };
+    let client = arguments.client.connect().await?;
+    let all_tenants = whose == Whose::All;
+    let request = v1::CountConnectionsRequest { all_tenants, tenant_id: whose.tenant_id() };
     let found = client.admin().count_connections(request).await?.into_inner();
     let headings = ["STATE", "HEALTH", "COUNT"];
-    shown::list("ConnectionCount", &found.counts, arguments.output.output, output, &headings, row)
+    shown::list_of(&whose, "ConnectionCount", &found.counts, arguments.output.output, output, &headings, row)
 }
 
 fn row(count: &v1::ConnectionCount) -> Vec<String> {

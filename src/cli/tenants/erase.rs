@@ -6,8 +6,9 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Args;
 
+use crate::cli::administered::TenantArgs;
 use crate::cli::args::OutputArgs;
-use crate::cli::client::{Client, ClientArgs, TenantArgs};
+use crate::cli::client::{Client, ClientArgs};
 use crate::cli::failure::Failure;
 use crate::cli::lookup::{time_text, word};
 use crate::cli::output::{Format, Output};
@@ -48,7 +49,7 @@ pub(in crate::cli) struct ErasuresArgs {
 pub(super) async fn erase(arguments: EraseArgs, output: &mut Output) -> Result<(), Failure> {
     let EraseArgs { tenant, confirm, statement } = arguments;
     statement::check_new(statement.as_deref())?;
-    let client = tenant.client.connect().await?;
+    let client = tenant.connect().await?;
     let confirmed = confirm.is_some();
     let request = v1::EraseTenantRequest {
         tenant_id: tenant.id.clone(),

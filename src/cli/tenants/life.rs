@@ -3,8 +3,9 @@
 use anyhow::Context as _;
 use clap::{Args, Subcommand, ValueEnum};
 
+use crate::cli::administered::TenantArgs;
 use crate::cli::args::{OutputArgs, PageArgs};
-use crate::cli::client::{ClientArgs, TenantArgs};
+use crate::cli::client::ClientArgs;
 use crate::cli::failure::Failure;
 use crate::cli::lookup::{request_id, time_text, word};
 use crate::cli::output::{Format, Output};
@@ -65,27 +66,27 @@ impl StateArg {
 pub(super) async fn run(command: LifeCommand, output: &mut Output) -> Result<(), Failure> {
     match command {
         LifeCommand::Create(CreateArgs { tenant, display_name }) => {
-            let client = tenant.client.connect().await?;
+            let client = tenant.connect().await?;
             let (tenant_id, request_id) = (tenant.id, request_id()?);
             let request = v1::CreateTenantRequest { tenant_id, display_name, request_id };
             let created = client.admin().create_tenant(request).await?.into_inner();
             print(created.tenant, tenant.output.output, output)
         }
         LifeCommand::Get(tenant) => {
-            let client = tenant.client.connect().await?;
+            let client = tenant.connect().await?;
             let request = v1::GetTenantRequest { tenant_id: tenant.id };
             let found = client.admin().get_tenant(request).await?.into_inner();
             print(found.tenant, tenant.output.output, output)
         }
         LifeCommand::List(arguments) => list(arguments, output).await,
         LifeCommand::Suspend(tenant) => {
-            let client = tenant.client.connect().await?;
+            let client = tenant.connect().await?;
             let request = v1::SuspendTenantRequest { tenant_id: tenant.id, request_id: request_id()? };
             let suspended = client.admin().suspend_tenant(request).await?.into_inner();
             print(suspended.tenant, tenant.output.output, output)
         }
         LifeCommand::Resume(tenant) => {
-            let client = tenant.client.connect().await?;
+            let client = tenant.connect().await?;
             let request = v1::ResumeTenantRequest { tenant_id: tenant.id, request_id: request_id()? };
             let resumed = client.admin().resume_tenant(request).await?.into_inner();
             print(resumed.tenant, tenant.output.output, output)

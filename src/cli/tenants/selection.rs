@@ -3,7 +3,12 @@
 use clap::{Args, ValueEnum};
 use credvault_domain::Timestamp;
 
-use crate::cli::args::{HealthArg, days, instant};
+use crate::cli::args::{HealthArg, days};
+use crate::cli::client::Client;
+use crate::cli::completion::providers_completer;
+use crate::cli::failure::Failure;
+use crate::cli::near::check_provider;
+use crate::cli::times::past;
 use crate::grpc::timestamp;
 use credvault_proto::v1;
 
@@ -11,7 +16,7 @@ use credvault_proto::v1;
 #[derive(Args, Debug)]
 pub(super) struct SelectionArgs {
     /// Only connections at this provider.
-    #[arg(long)]
+    #[arg(long, add = providers_completer())]
     provider: Option<String>,
     /// Only connections with this auth mode.
     #[arg(long)]
@@ -37,11 +42,11 @@ pub(super) struct SelectionArgs {
     /// Only this connection. Repeatable, up to 100 times.
     #[arg(long = "id", value_name = "ID")]
     ids: Vec<String>,
-    /// Only connections that were created before this day or instant, in UTC.
-    #[arg(long, value_name = "DAY", value_parser = instant)]
+    /// Only connections that were created before this day or instant, in UTC, or before a duration ago, such as 2d.
+    #[arg(long, value_name = "TIME", value_parser = past)]
     created_before: Option<prost_types::Timestamp>,
-    /// Only connections that were created on this day, at this instant, or later.
-    #[arg(long, value_name = "DAY", value_parser = instant)]
+    /// Only connections that were created on this day, at this instant, or later, or in the time until now, such as 2d.
+    #[arg(long, value_name = "TIME", value_parser = past)]
     created_since: Option<prost_types::Timestamp>,
     /// Only connections that were created, and last fetched if ever, more than this many days ago.
     #[arg(long, value_name = "DAYS")]
@@ -85,6 +90,15 @@ impl SelectionArgs {
             unused_since: self.unused_days.map(|number| timestamp(now.before(days(number)))),
             health: self.health.map_or(v1::HealthState::Unspecified, HealthArg::state).into(),
             ends_before: self.ends_within.map(|number| timestamp(now.after(days(number)))),
+        }
+    }
+
+    /// Refuses a provider that is not in the catalog. Nothing was found there, and a mistyped name is why. A caller who may not
+    /// read the catalog gets no such answer.
+    pub(super) async fn check_provider(&self, client: &Client) -> Result<(), Failure> {
+        match &self.provider {
+            Some(provider) => check_provider(client, provider).await,
+            None => Ok(()),
         }
     }
 

@@ -18,7 +18,7 @@ use super::limits::{get_source_rules, get_tenant_limits, set_source_rules, set_t
 use super::oversight::{
     change_tenant_connections, count_connections, get_success_rates, list_tenant_connections,
 };
-use super::policy::explain_policy;
+use super::policy::{explain_policy, get_access_report};
 use super::requirements::{delete_tool, list_tools, put_tool};
 use super::secrets::{
     check_secret_store, get_secret_places, move_secrets, own_secret_stores, write_off_secret_store,
@@ -53,6 +53,7 @@ rpcs! {
     count_connections: CountConnectionsRequest -> CountConnectionsResponse,
     get_success_rates: GetSuccessRatesRequest -> GetSuccessRatesResponse,
     explain_policy: ExplainPolicyRequest -> ExplainPolicyResponse,
+    get_access_report: GetAccessReportRequest -> GetAccessReportResponse,
     get_key_status: GetKeyStatusRequest -> GetKeyStatusResponse,
     destroy_older_root_key_versions: DestroyOlderRootKeyVersionsRequest -> DestroyOlderRootKeyVersionsResponse,
     get_secret_places: GetSecretPlacesRequest -> GetSecretPlacesResponse,

@@ -40,9 +40,7 @@ pub(super) async fn count_connections(
     request: v1::CountConnectionsRequest,
 ) -> Answer<v1::CountConnectionsResponse> {
     let counts = tenants::count_connections(call, wire::counted_tenants(&request)).await?;
-    Ok(counts.map(|counts| v1::CountConnectionsResponse {
-        counts: counts.into_iter().map(wire::connection_count).collect(),
-    }))
+    Ok(counts.map(wire::connection_counts))
 }
 
 pub(super) async fn get_success_rates(

@@ -1,6 +1,8 @@
 //! What administrators see of many connections, as messages.
 
-use credvault_operations::tenants::{ChangedConnection, ConnectionSum, Outcome, ProviderCounts};
+use credvault_operations::tenants::{
+    ChangedConnection, ConnectionSum, ConnectionSums, Outcome, ProviderCounts, TenantSums,
+};
 use credvault_store::ProviderOutcome;
 
 use super::render::{connection_state, health_state};
@@ -28,7 +30,19 @@ pub(crate) fn changed_connection(changed: ChangedConnection, trace: &str) -> v1:
     }
 }
 
-pub(crate) fn connection_count(sum: ConnectionSum) -> v1::ConnectionCount {
+pub(crate) fn connection_counts(counted: ConnectionSums) -> v1::CountConnectionsResponse {
+    let ConnectionSums { sums, by_tenant } = counted;
+    let of_tenant = |TenantSums { tenant, sums }: TenantSums| v1::TenantConnectionCounts {
+        tenant_id: tenant.as_str().to_owned(),
+        counts: sums.into_iter().map(connection_count).collect(),
+    };
+    v1::CountConnectionsResponse {
+        counts: sums.into_iter().map(connection_count).collect(),
+        by_tenant: by_tenant.into_iter().map(of_tenant).collect(),
+    }
+}
+
+fn connection_count(sum: ConnectionSum) -> v1::ConnectionCount {
     let ConnectionSum { state, health, count } = sum;
     v1::ConnectionCount { state: connection_state(state).into(), health: health_state(health).into(), count }
 }

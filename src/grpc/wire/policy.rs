@@ -97,7 +97,7 @@ fn decision(decision: &PolicyDecision) -> v1::PolicyDecision {
     }
 }
 
-fn deciding_policy(policy: &DecidingPolicy) -> v1::DecidingPolicy {
+pub(super) fn deciding_policy(policy: &DecidingPolicy) -> v1::DecidingPolicy {
     let DecidingPolicy { id, file, forbids, annotations, unevaluated } = policy;
     let effect = if *forbids { v1::PolicyEffect::Forbid } else { v1::PolicyEffect::Permit };
     v1::DecidingPolicy {

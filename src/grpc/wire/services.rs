@@ -95,7 +95,9 @@ fn service_mapping(configured: ConfiguredMapping) -> v1::ServiceMapping {
         (Some(_), Some(Fault::Disabled)) => v1::MappingState::Disabled,
         (Some(_), Some(Fault::NoCredential)) => v1::MappingState::Disconnected,
         (Some(_), Some(Fault::Deleted(_))) => v1::MappingState::Deleted,
-        (Some(_), Some(Fault::Credential(..) | Fault::Uncatalogued)) => v1::MappingState::Error,
+        (Some(_), Some(Fault::Credential(..) | Fault::Refresh(_) | Fault::Uncatalogued)) => {
+            v1::MappingState::Error
+        }
     };
     let reason = fault.as_ref().filter(|_| state == v1::MappingState::Error).map(Fault::reason);
     v1::ServiceMapping {

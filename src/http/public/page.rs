@@ -32,8 +32,8 @@ pub(super) struct Page {
     content: Option<Markup>,
     /// Whether the page has no buttons of its own, so that it ends with the way back.
     ends: bool,
-    /// Whether the browser may load the page again.
-    reloads: bool,
+    /// Where the browser may load the page again, if it may; empty for the page's own address.
+    reloads: Option<String>,
 }
 
 /// The message to the page that waits.
@@ -61,7 +61,7 @@ impl Page {
             message: None,
             content: None,
             ends: true,
-            reloads: false,
+            reloads: None,
         }
     }
 
@@ -98,12 +98,17 @@ impl Page {
 
     /// A page that the browser may load again.
     pub(super) fn reloading(self) -> Self {
-        Self { reloads: true, ..self }
+        self.reloading_at(String::new())
+    }
+
+    /// A page that is, or in whose place there is, something to load at an address of this site.
+    pub(super) fn reloading_at(self, address: String) -> Self {
+        Self { reloads: Some(address), ..self }
     }
 
     /// A page that the browser may not load again.
     pub(super) fn once(self) -> Self {
-        Self { reloads: false, ..self }
+        Self { reloads: None, ..self }
     }
 
     pub(super) fn telling(self, back: Option<ReturnPage>, outcome: &'static str) -> Self {
@@ -139,7 +144,7 @@ impl Page {
                 @if !self.reason.is_empty() { (disclosure(&texts.frame.details, &self.details(&texts.frame))) }
             }
         };
-        Frame { design, language, title: &self.title, reloads: self.reloads }.around(&main)
+        Frame { design, language, title: &self.title, reloads: self.reloads.as_deref() }.around(&main)
     }
 
     /// What the operators need to find out more.

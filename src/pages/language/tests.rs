@@ -105,6 +105,46 @@ fn a_file_of_the_operator_adds_a_language_or_replaces_single_texts() {
 }
 
 #[test]
+fn what_a_file_lacks_is_in_the_english_of_the_operator_then_in_that_of_the_program() {
+    // Danish comes before English in the folder, French behind it.
+    let languages = with(&[
+        ("da.toml", "[language]\nname = \"Dansk\""),
+        ("en.toml", "[consent]\nconnect = \"Link\"\ncancel = \"Not now\""),
+        ("fr.toml", "[consent]\ncancel = \"Annuler\""),
+    ]);
+    let languages = languages.expect("languages");
+    let shown = |tag| {
+        let texts = &languages.find(tag).expect("language").texts.consent;
+        [texts.connect.as_str(), texts.cancel.as_str(), texts.close.as_str()].map(str::to_owned)
+    };
+    assert_eq!(shown("fr"), ["Link", "Annuler", "You may close this window."]);
+    assert_eq!(shown("da"), ["Link", "Not now", "You may close this window."]);
+    assert_eq!(shown("de")[0], "Verbinden");
+}
+
+#[test]
+fn all_that_is_wrong_with_all_files_is_said_at_once() {
+    let broken = with(&[
+        ("de.toml", "[consent]\ncancle = \"x\"\nconnect = \" \"\n[language]\ndirection = \"up\""),
+        ("en.toml", "[consent"),
+        ("french.toml", ""),
+        ("sv.toml", "[consent]\ncancel = \"{one} {two}\""),
+    ]);
+    let broken = broken.expect_err("broken").to_string();
+    for expected in [
+        "de.toml: consent.cancle is no text",
+        "de.toml: consent.connect must not be empty",
+        "de.toml: language.direction must be ltr or rtl",
+        "en.toml, line 1, is not TOML",
+        "french.toml is not named by the tag",
+        "sv.toml: consent.cancel has {one}",
+        "sv.toml: consent.cancel has {two}",
+    ] {
+        assert_eq!(broken.matches(expected).count(), 1, "{expected}: {broken}");
+    }
+}
+
+#[test]
 fn a_broken_file_is_refused_by_its_name_and_key_without_its_value() {
     for (name, text, expected) in [
         ("fr.toml", "[consent]\ncancle = \"CANARY\"", "consent.cancle is no text of the pages"),

@@ -24,6 +24,7 @@ pub(crate) struct ConnectTexts {
     pub(crate) failed: String,
     pub(crate) limited: Said,
     pub(crate) gone: Said,
+    pub(crate) other_account: Said,
     pub(crate) later: Said,
     pub(crate) wrong_request: Said,
     pub(crate) cut: Said,
@@ -84,6 +85,8 @@ pub(crate) struct DeedTexts {
 #[serde(deny_unknown_fields)]
 pub(crate) struct DoneTexts {
     pub(crate) connected: String,
+    pub(crate) connected_limited: String,
+    pub(crate) stored: String,
     pub(crate) works: String,
     pub(crate) other_account: String,
     pub(crate) limited_account: String,
@@ -122,8 +125,10 @@ pub(crate) struct FormTexts {
     pub(crate) reconnect: String,
     pub(crate) by_consent: String,
     pub(crate) by_values: String,
+    pub(crate) by_values_untested: String,
     pub(crate) help: String,
     pub(crate) send: String,
+    pub(crate) testing: String,
     pub(crate) onward: String,
     pub(crate) instead_values: String,
     pub(crate) instead_consent: String,
@@ -148,6 +153,7 @@ pub(crate) struct FormTexts {
     pub(crate) whole_json: String,
     pub(crate) look: String,
     pub(crate) rejected: String,
+    pub(crate) other_account: String,
     pub(crate) no_answer: String,
 }
 
@@ -158,6 +164,7 @@ pub(crate) struct OnwardTexts {
     pub(crate) title: String,
     pub(crate) page: String,
     pub(crate) window: String,
+    pub(crate) closed: String,
     pub(crate) link: String,
 }
 
@@ -166,6 +173,7 @@ pub(crate) struct OnwardTexts {
 #[serde(deny_unknown_fields)]
 pub(crate) struct RenameTexts {
     pub(crate) title: String,
+    pub(crate) hint: String,
     pub(crate) save: String,
 }
 

@@ -1,5 +1,6 @@
 //! The commands of administrators: the catalog, tenants, apps, and events with their deliveries.
 
+use credvault_proto::v1;
 use serde_json::{Value, json};
 
 use super::Shell;
@@ -33,7 +34,12 @@ async fn the_catalog_and_the_life_of_a_tenant() {
     assert!(shell.operator(0, &["tenants", "resume", "acme"]).contains("active"));
     assert_eq!(app.token(by_id(&id)).await.unwrap(), "CANARY");
     assert_eq!(shell.json("operator", &["tenants", "get", "globex"])["displayName"], "Globex Ltd");
-    shell.operator(4, &["tenants", "get", "nowhere"]);
+    let unknown = shell.operator(4, &["tenants", "get", "nowhere"]);
+    assert!(unknown.contains("`credvault tenants list` shows those that there are"), "{unknown}");
+    // The operator's profile lies beside the app's.
+    let denied = shell.app(3, &["tenants", "list"]);
+    assert!(denied.contains("--profile operator.toml lies beside the profile in use"), "{denied}");
+    assert!(shell.app(4, &["providers", "get", "shopfy"]).contains("shopify is like it"));
 }
 
 /// The first page of a list, and the one behind it, each with one item, whose name is in this field.
@@ -61,7 +67,7 @@ async fn every_list_has_pages() {
     assert!(first < second, "{first} {second}");
 
     vault.write("secret.txt", "CANARY_secret_of_the_app");
-    let of_tenant = ["--of-tenant", "acme"];
+    let of_tenant = ["--tenant", "acme"];
     for provider in ["slack", "xero"] {
         let put = ["apps", "put", provider, "--client-id", "4f2a", "--client-secret", "secret.txt"];
         let redirect = ["--redirect-uri", "https://app.example.com/back"];
@@ -104,8 +110,8 @@ async fn an_app_is_stored_with_secrets_from_files() {
     vault.write("secret.txt", "CANARY_second_secret_of_the_app");
     let kept = put(&["--client-secret", "secret.txt", "--keep-previous-secret", "--scope", "chat:write"]);
     assert!(kept.contains("previous_client_secret=") && kept.contains("chat:write"), "{kept}");
-    assert!(shell.operator(0, &["apps", "list"]).contains("slack"));
-    assert!(!shell.operator(0, &["apps", "list", "--of-tenant", "acme"]).contains("slack"));
+    assert!(shell.operator(0, &["apps", "list"]).contains("of the platform:\nPROVIDER"));
+    assert!(!shell.operator(0, &["apps", "list", "--tenant", "acme"]).contains("slack"));
     shell.operator(0, &["apps", "delete", "slack", "--yes"]);
     assert!(!shell.operator(0, &["apps", "list"]).contains("slack"));
     let missing =
@@ -118,7 +124,7 @@ async fn an_endpoint_is_registered_tested_and_its_events_are_sent_again() {
     let vault = VaultBuilder::sqlite().allow_loopback().start().await;
     let shell = Shell::of(&vault).await;
     let receiver = Receiver::start().await;
-    let of_tenant = ["--of-tenant", "acme"];
+    let of_tenant = ["--tenant", "acme"];
     vault.write("url.txt", &format!("{}\n", receiver.url));
     let put = [&["events", "put-endpoint", "--url-file", "url.txt"], &of_tenant[..]].concat();
     let stored = shell.json("operator", &put);
@@ -140,6 +146,14 @@ async fn an_endpoint_is_registered_tested_and_its_events_are_sent_again() {
     eventually("its record", || async { shell.operator(0, &delivered).contains(&event) }).await;
     let page = shell.json("operator", &[&delivered[..], &["--page-size", "1"]].concat());
     assert_eq!(page["items"].as_array().unwrap().len(), 1, "{page}");
+    let none =
+        shell.operator(0, &[&["events", "retry-delivery", &id, "--all-dead"], &of_tenant[..]].concat());
+    assert!(none.contains("0 of 0 events are sent again"), "{none}");
+    assert!(
+        !shell
+            .operator(0, &[&["events", "deliveries", "--failing"], &of_tenant[..]].concat())
+            .contains(&event)
+    );
     let retry = [&["events", "retry-delivery", &id, &event], &of_tenant[..]].concat();
     assert!(shell.operator(0, &retry).contains(&event));
     let same = || receiver.received().iter().filter(|one| one.id() == event).count();
@@ -160,8 +174,7 @@ async fn policies_are_asked_at_the_vault_and_in_files() {
     let vault = VaultBuilder::sqlite().start().await;
     let shell = Shell::of(&vault).await;
     let id = vault.app("acme").await.create(generic("main", "CANARY")).await.unwrap().id;
-    let asked =
-        |service: &'static str| ["policy", "explain", service, "FetchCredential", "--of-tenant", "acme"];
+    let asked = |service: &'static str| ["policy", "explain", service, "FetchCredential", "--tenant", "acme"];
     let (app, sync) = (asked("spiffe://test.local/app"), asked("spiffe://test.local/sync"));
     let permitted = shell.operator(0, &[&app[..], &["--connection", &id]].concat());
     assert!(permitted.contains("permitted") && permitted.contains("--purpose"), "{permitted}");
@@ -196,4 +209,44 @@ async fn connections_are_counted() {
     let table = shell.operator(0, &["tenants", "counts", "acme"]);
     assert!(table.contains("connected") && table.contains("ok"), "{table}");
     shell.operator(2, &["tenants", "counts", "acme", "--platform"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_says_who_may_read_it_and_who_did() {
+    let vault = VaultBuilder::sqlite().start().await;
+    let shell = Shell::of(&vault).await;
+    let app = vault.app("acme").await;
+    let id = app.create(generic("main", "CANARY")).await.unwrap().id;
+    for purpose in ["books", "orders"] {
+        let request = v1::FetchCredentialRequest {
+            connection_id: id.clone(),
+            purpose: purpose.into(),
+            ..Default::default()
+        };
+        app.fetch(request).await.unwrap();
+    }
+    let named = ["connections", "access", "generic/main", "--tenant", "acme"];
+    let table = shell.operator(0, &named);
+    for text in
+        ["Who may", "spiffe://test.local/gateway", "the tenant by token or assertion", "Who did", "books"]
+    {
+        assert!(table.contains(text), "{text}: {table}");
+    }
+    let by_id = ["connections", "access", &id, "--tenant", "acme", "--days", "2"];
+    let answer = shell.json("operator", &by_id);
+    assert_eq!((answer["uses"].as_array().unwrap().len(), &answer["nextPageToken"]), (2, &json!("")));
+    assert_eq!(answer["uses"][1]["purpose"], "orders");
+    assert_eq!(answer["may"]["services"][0]["service"], "spiffe://test.local/app");
+    let page = shell.json("operator", &[&by_id[..], &["--page-size", "1"]].concat());
+    let token = page["nextPageToken"].as_str().unwrap();
+    let next = [&by_id[..], &["--page-size", "1", "--page-token", token]].concat();
+    assert_eq!(shell.json("operator", &next)["uses"][0]["purpose"], "orders");
+    let reach = shell.operator(0, &["policy", "reach", "spiffe://test.local/app", "--tenant", "acme"]);
+    for text in ["What it may", "generic", "FetchCredential", "yes", "Who did", "books"] {
+        assert!(reach.contains(text), "{text}: {reach}");
+    }
+    let missing = shell.operator(4, &["connections", "access", "generic/other", "--tenant", "acme"]);
+    assert!(missing.contains("no such account"), "{missing}");
+    assert!(shell.app(3, &["connections", "access", &id]).contains("POLICY_DENIED"));
+    shell.operator(2, &[&named[..], &["--days", "400"]].concat());
 }

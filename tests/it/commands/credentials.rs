@@ -58,6 +58,14 @@ async fn many_credentials_are_fetched_and_shown_only_on_demand() {
     let shown = shell.revealed(&["fetch-many", "generic/main", &id, "--output", "json", "--reveal"]);
     assert_eq!(shown.matches("CANARY token").count(), 2, "{shown}");
     shell.app(2, &["fetch-many"]);
+    let other = shell.app(4, &["fetch", "generic", "--account", "other"]);
+    assert!(
+        other.contains("no account of this name") && other.contains("credvault connections list"),
+        "{other}"
+    );
+    shell.app(0, &["connections", "update", "generic/main", "--disable"]);
+    let disabled = shell.app(5, &["fetch", "generic/main"]);
+    assert!(disabled.contains("`credvault connections update --enable` ends that"), "{disabled}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

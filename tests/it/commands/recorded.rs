@@ -47,7 +47,16 @@ async fn records_are_listed_counted_and_exported() {
     assert!(table.starts_with("id,time,service,"), "{}", &table[..80]);
     // What a caller chose is no formula, and no cell of its own.
     let fetches = ["audit", "export", "--action", "FetchCredential"];
-    let csv = shell.app(0, &[&fetches[..], &["--format", "csv"]].concat());
+    let csv = shell.app(0, &[&fetches[..], &["--output", "csv"]].concat());
     assert!(csv.contains(r#","'=1+1, ""x""","#), "{csv}");
     assert!(shell.app(0, &fetches).contains(r#""purpose":"=1+1, \"x\"""#));
+
+    // A name is looked up by a listing, which has its own record.
+    let recent = ["audit", "list", "--since", "1h", "--connection", "generic/main"];
+    let named = shell.app(0, &[&recent[..], &["--action", "FetchCredential"]].concat());
+    assert!(named.contains("of the tenant acme:") && named.contains(&id), "{named}");
+    let before = shell.app(0, &["audit", "list", "--until", "2d"]);
+    assert!(before.contains("none of the tenant acme"), "{before}");
+    assert!(shell.app(2, &["audit", "list", "--since", "soon"]).contains("90m, 1h or 2d"));
+    shell.app(4, &["audit", "list", "--connection", "generic/other"]);
 }

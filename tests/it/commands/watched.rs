@@ -102,7 +102,7 @@ async fn every_watch_prints_whole_documents() {
     for command in [
         &["tenants", "connections", "acme"][..],
         &["events", "deliveries"],
-        &["events", "endpoints", "--of-tenant", "acme"],
+        &["events", "endpoints", "--tenant", "acme"],
         &["keys", "status", "acme"],
         &["keys", "status", "--all"],
         &["rates", "show"],

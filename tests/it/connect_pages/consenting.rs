@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use credvault_operations::connect::{Begun, ConsentWay, session_of};
+use credvault_operations::connect::{Awaited, Begun, ConsentWay};
 use credvault_proto::v1;
 use secrecy::ExposeSecret as _;
 
@@ -50,7 +50,9 @@ async fn a_consent_comes_back_to_the_page_that_began_it(builder: VaultBuilder) {
         let begun = begin(&page, shop, way).await;
         let seen = allowed(&connected, &mut browser, &begun, shop).await;
         let (url, message) = seen.onward();
-        assert_eq!(session_of(&url, OWN), Some((page.id.parse().unwrap(), way)));
+        let awaited = Awaited::read(&url, OWN).unwrap();
+        assert_eq!((awaited.session.to_string(), awaited.way), (page.id.clone(), way));
+        assert_eq!((awaited.connection, awaited.provider.as_str()), (begun.connection, "simulator"));
         let result = message["result"].clone();
         let visit = page.visit().await.unwrap();
         assert_eq!(visit.complete(result.clone().into()).await.unwrap(), begun.connection);
@@ -119,15 +121,27 @@ async fn a_consent_that_was_left_is_continued_under_its_name(builder: VaultBuild
     let left = begin(&page, "main", ConsentWay::Window).await;
     let again = begin(&page, "main", ConsentWay::Window).await;
     assert_eq!(left.connection, again.connection);
+    // What the page does not list holds no name: other settings take its place.
+    assert!(page.accounts().await.is_empty());
     let other = entry("simulator", "oauth2_code", "main", &[("shop", "another")]);
-    assert_eq!(reason(page.changes().await.begin(other, ConsentWay::Page).await), "CONNECTION_EXISTS");
+    let other = page.changes().await.begin(other, ConsentWay::Page).await.unwrap();
+    assert_ne!(other.connection, left.connection);
     // Without an app there is no consent, and no connection that would only be in the way.
     let remove = v1::DeleteOAuthAppRequest { provider: "simulator".into(), ..Default::default() };
     connected.vault.client("operator").await.admin().delete_o_auth_app(remove).await.unwrap();
     let none =
         page.changes().await.begin(entry("simulator", "oauth2_code", "x", &[]), ConsentWay::Page).await;
     assert_eq!(reason(none), "STATE_INVALID");
-    assert_eq!(connected.vault.count("connections").await, 1);
+    assert_eq!(connected.vault.count("connections WHERE delete_time IS NULL").await, 1);
+    // Nor does it stay the default for ever: what was left long ago goes when the next one is added.
+    connected.vault.clock.advance(std::time::Duration::from_secs(601));
+    let key = entry("simulator", "api_key", "key", &[("key", "sim_key_shop-1")]);
+    page.changes().await.add(key).await.unwrap();
+    let listing = page.visit().await.unwrap().connections(String::new()).await.unwrap();
+    let names: Vec<_> =
+        listing.connections.iter().map(|one| (one.account_name.as_str(), one.default)).collect();
+    assert_eq!(names, [("key", true)]);
+    assert_eq!(connected.vault.count("connections WHERE delete_time IS NULL").await, 1);
     // A mode has its own way.
     let key = entry("simulator", "api_key", "x", &[("key", "CANARY")]);
     assert_eq!(reason(page.changes().await.begin(key, ConsentWay::Page).await), "FIELDS_INVALID");

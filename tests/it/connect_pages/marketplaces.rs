@@ -3,6 +3,7 @@
 //! of whose servers the simulator answers. It takes a key in the header `X-API-Key`.
 
 use credvault_proto::v1;
+use credvault_simulator::{CLIENT_ID, CLIENT_SECRET, Rotation};
 
 use super::pages::about;
 use super::request;
@@ -35,8 +36,10 @@ async fn started(builder: VaultBuilder) -> Connected {
             "PROVIDER_URL/me",
         )
         .replace("https://sellingpartnerapi-{config.region}.amazon.com", "PROVIDER_URL")
-        .replace("x-amz-access-token =", "X-API-Key =")
-        .replace(r"'^Atza\|.+$'", "'^.+$'");
+        .replace("x-amz-access-token =", "X-Simulator-Token =")
+        .replace(r"'^Atza\|.+$'", "'^.+$'")
+        .replace(r"'^Atzr\|.+$'", "'^.+$'")
+        .replace(r"'^amzn1\.application-oa2-client\.[0-9a-f]{32}$'", "'^.+$'");
     let shopify = SHOPIFY
         .replace(&format!("https://{CALL}"), "PROVIDER_URL/me")
         .replace(QUERY, "")
@@ -56,6 +59,7 @@ async fn started(builder: VaultBuilder) -> Connected {
     let builder = builder.provider_file("takealot", &takealot).provider_file("xero", &xero);
     let builder = builder.provider_file("shopify", &shopify).provider_file("amazon_sp_seller", &amazon);
     let connected = builder.start_with_provider(STRICT).await;
+    connected.provider.behave(|behaviour| behaviour.rotation = Rotation::Never);
     let app =
         v1::PutOAuthAppRequest { provider: "xero".into(), redirect_uri: String::new(), ..app_request() };
     connected.vault.client("operator").await.admin().put_o_auth_app(app).await.unwrap();
@@ -81,12 +85,14 @@ async fn xero(window: &mut Window) -> Seen {
 async fn the_page_lists_adds_tests_and_deletes_all_four(builder: VaultBuilder) {
     let connected = started(builder).await;
     let (mut window, _) = Window::opened(&connected, "u1", four()).await;
-    let ids = they_are_added(&mut window).await;
+    // A token that Seller Central shows.
+    let token = connected.provider.issue("amazon-seller", &[]).refresh_token;
+    let ids = they_are_added(&mut window, &token).await;
     they_are_tested_and_deleted(&mut window, &ids).await;
     assert_eq!(connected.provider.counts().revocations, 1, "Xero's grant was revoked");
 }
 
-async fn they_are_added(window: &mut Window) -> Vec<String> {
+async fn they_are_added(window: &mut Window, token: &str) -> Vec<String> {
     // "Connection form": the marketplaces, and for each what it asks for.
     let cards = window.look("/add").await;
     for name in ["Takealot", "Amazon", "Shopify", "Xero"] {
@@ -96,14 +102,15 @@ async fn they_are_added(window: &mut Window) -> Vec<String> {
     let form = window.look("/add/takealot?mode=seller_api").await;
     assert!(form.body.contains("Seller Portal &gt; API Integrations &gt; Seller API."), "{}", form.body);
     let takealot = |key| [("mode", "seller_api"), ("f-api_key", key), ("f-seller_id", "29847")];
-    let amazon = [
-        ("mode", "self_authorized"),
-        ("f-region", "eu"),
-        ("f-lwa_client_id", "amzn1.application-oa2-client.fedcba9876543210fedcba9876543210"),
-        ("f-lwa_client_secret", "amzn1.oa2-cs.v1.CANARY"),
-        ("f-refresh_token", "Atzr|CANARY"),
-        ("f-access_token", "sim_key_amazon-seller"),
-    ];
+    let amazon = |token| {
+        [
+            ("mode", "self_authorized"),
+            ("f-region", "eu"),
+            ("f-lwa_client_id", CLIENT_ID),
+            ("f-lwa_client_secret", CLIENT_SECRET),
+            ("f-refresh_token", token),
+        ]
+    };
     let shopify =
         [("mode", "access_token"), ("f-shop", "acme.myshopify.com"), ("f-access_token", "sim_key_acme-shop")];
     // "Error handling": a wrong key is refused at its form.
@@ -113,12 +120,17 @@ async fn they_are_added(window: &mut Window) -> Vec<String> {
         "{}",
         wrong.body
     );
+    // The vault gets the access token itself, and so learns what Amazon says of the refresh token.
+    let form = window.look("/add/amazon_sp_seller?mode=self_authorized").await;
+    assert!(form.body.contains("f-refresh_token") && !form.body.contains("f-access_token"), "{}", form.body);
+    let wrong = window.post("/add/amazon_sp_seller", &amazon("CANARY of another")).await;
+    assert!(wrong.status == 400 && wrong.body.contains("does not accept these values"), "{}", wrong.body);
     let short = window.post("/add/takealot", &takealot("CANARY")).await;
     assert!(short.body.contains("This has at least 16 characters."), "{}", short.body);
     let mut ids = Vec::new();
     for (provider, seen) in [
         ("takealot", window.post("/add/takealot", &takealot("sim_key_takealot-seller")).await),
-        ("amazon_sp_seller", window.post("/add/amazon_sp_seller", &amazon).await),
+        ("amazon_sp_seller", window.post("/add/amazon_sp_seller", &amazon(token)).await),
         ("shopify", window.post("/add/shopify", &shopify).await),
         ("xero", xero(window).await),
     ] {

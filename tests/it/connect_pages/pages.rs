@@ -24,7 +24,7 @@ pub fn about(body: &str) -> String {
 }
 
 /// What a field's error says.
-fn error<'a>(body: &'a str, field: &str) -> &'a str {
+pub fn error<'a>(body: &'a str, field: &str) -> &'a str {
     let place = format!("id=\"f-{field}-error\"");
     let (_, rest) = body.split_once(&place).unwrap_or_else(|| panic!("{place} in {body}"));
     rest.split_once('>').unwrap().1.split_once('<').unwrap().0
@@ -94,11 +94,22 @@ async fn a_customer_adds_an_account_that_the_provider_accepts(builder: VaultBuil
     );
     let app = acting(&connected.vault, "u1").await;
     assert_eq!(app.fetch(by_id(&about(&list.body))).await.unwrap().fields["key"], "sim_key_shop-1");
+    assert!(
+        list.body.contains("main · shop-1") && list.body.contains("Tested just now, and accepted"),
+        "the test before it was stored is one: {}",
+        list.body
+    );
+    // The name is found before the provider is asked.
+    let tests = connected.provider.counts().tests;
     let taken = window.post("/add/simulator", &key("sim_key_shop-2", "", "main")).await;
     assert!(
         taken.status == 400
             && taken.body.contains("There is a connection of this name at Simulator already.")
     );
+    assert_eq!(connected.provider.counts().tests, tests);
+    // The form is to be had in another language, and stays the same.
+    let german = "/add/simulator?mode=api_key&amp;by=values&amp;lang=de\"";
+    assert!(taken.body.contains(german), "{}", taken.body);
     // While the provider does not answer, nothing is stored.
     connected.provider.stop().await;
     let later = window.post("/add/simulator", &key("sim_key_shop-3", "", "third")).await;
@@ -122,10 +133,11 @@ async fn a_customer_tests_names_and_chooses_connections(builder: VaultBuilder) {
         list.body
     );
     assert!(list.body.contains("two · shop-two"), "{}", list.body);
-    assert_eq!(list.body.matches("Tested just now, and it worked").count(), 1, "{}", list.body);
+    // The other one was tested when it was added.
+    assert_eq!(list.body.matches("Tested just now, and accepted").count(), 2, "{}", list.body);
     connected.vault.clock.advance(Duration::from_secs(200));
     let later = window.look("").await;
-    assert!(later.body.contains("Tested 3 minutes ago, and it worked"), "{}", later.body);
+    assert!(later.body.contains("Tested 3 minutes ago, and accepted"), "{}", later.body);
     // A test without a form of the page is none.
     assert_eq!(window.look(&format!("/c/{}/test", ids[1])).await.status, 405);
     let asked = window.look(&format!("/c/{}/name", ids[1])).await;
@@ -167,9 +179,11 @@ async fn a_customer_replaces_a_key_and_ends_a_connection(builder: VaultBuilder) 
         "{}",
         refused.body
     );
-    let list = window.post(&path, &[("f-key", "sim_key_shop-2"), ("f-shop", "my-shop")]).await;
+    let other = window.post(&path, &[("f-key", "sim_key_shop-2"), ("f-shop", "my-shop")]).await;
+    assert!(other.status == 400 && other.body.contains("add it as another connection"), "{}", other.body);
+    let list = window.post(&path, &[("f-key", "sim_key_shop-1"), ("f-shop", "other-shop")]).await;
     assert!(list.body.contains("The account is connected."), "{}", list.body);
-    assert_eq!(app.fetch(by_id(&id)).await.unwrap().fields["key"], "sim_key_shop-2");
+    assert_eq!(connected.vault.count("credential_versions").await, 2);
     // The person reads what will happen first, and nothing happens by reading.
     let asked = window.look(&format!("/c/{id}/disconnect")).await;
     assert_eq!(asked.title(), "Disconnect Simulator?");
@@ -187,6 +201,7 @@ async fn a_customer_replaces_a_key_and_ends_a_connection(builder: VaultBuilder) 
     assert!(
         list.body.contains("The connection is removed.") && list.body.contains("Nothing is connected yet.")
     );
+    assert!(list.body.contains("data-provider=\"simulator\""), "{}", list.body);
     assert_eq!(window.look(&format!("/c/{id}/remove")).await.status, 404);
     // A shared connection is shown and tested, and not changed.
     let shared = app.create(connection_request("ours")).await.unwrap().id;

@@ -2,13 +2,14 @@
 //! script for pages of other sites.
 
 use credvault_proto::v1;
+use credvault_simulator::{Refusal, Step};
 
 use super::window::{APP, Window, embedders};
 use super::{acting, request, session, token};
 use crate::browser::connected;
-use crate::harness::VaultBuilder;
 use crate::harness::browser::{Browser, Seen};
-use crate::harness::provider::STRICT;
+use crate::harness::provider::{STRICT, connection_request};
+use crate::harness::{VaultBuilder, by_id, owned_by};
 
 async fn get(browser: &mut Browser, path: &str, headers: &[(&str, &str)]) -> Seen {
     let request = browser.http.get(format!("{}{path}", browser.url));
@@ -57,6 +58,30 @@ async fn what_the_person_cannot_mend_is_not_said_of_the_form() {
     assert_eq!((page.status, page.reason().as_str()), (400, "FIELDS_INVALID"), "{}", page.body);
     assert!(!page.body.contains("marked") && !page.body.contains("<form"), "{}", page.body);
     assert!(page.body.contains("<dd lang=\"en\">"), "the operators read why: {}", page.body);
+}
+
+/// A connection that only the platform can mend does not work, and the page does not urge its owner to connect it again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_owner_is_urged_only_where_that_helps() {
+    let connected = connected(VaultBuilder::sqlite()).await;
+    let app = connected.vault.app("acme").await;
+    let owned = |account| owned_by("u1", connection_request(account));
+    connected.provider.behave(|behaviour| behaviour.steady = Step::Refuse(Refusal::InvalidClient));
+    let id = connected.granted_as(&app, owned("shop-1"), -60).await;
+    app.fetch(by_id(&id)).await.unwrap_err();
+    let urges = |body: &str| {
+        let (before, _) = body.split_once("/reconnect\"").expect("a way to connect it again");
+        before.rfind("class=\"button primary\"") > before.rfind("class=\"button\"")
+    };
+    let (mut window, list) = Window::opened(&connected, "u1", request()).await;
+    assert!(list.body.contains("Does not work") && !urges(&list.body), "{}", list.body);
+    assert!(list.body.contains("We have a problem with the connection to Simulator"), "{}", list.body);
+    connected.provider.behave(|behaviour| behaviour.steady = Step::Answer);
+    connected.provider.revoke_account("shop-1");
+    let refresh = v1::RefreshConnectionRequest { connection_id: id };
+    app.connections().refresh_connection(refresh).await.unwrap_err();
+    let list = window.look("").await;
+    assert!(list.body.contains("Does not work") && urges(&list.body), "{}", list.body);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -48,7 +48,8 @@ async fn a_page_shows_its_users_and_shared_connections_only(builder: VaultBuilde
     let page = opened(vault, "u1", request()).await;
     let accounts = page.accounts().await;
     assert_eq!(accounts.keys().collect::<Vec<_>>(), ["mine", "shared"]);
-    assert_eq!(accounts["mine"], ["reconnect", "rename", "disconnect", "remove"]);
+    // No form has fields for secrets that the provider's file does not name.
+    assert_eq!(accounts["mine"], ["rename", "disconnect", "remove"]);
     assert!(accounts["shared"].is_empty(), "{accounts:?}");
     let visit = page.visit().await.unwrap();
     let unknown = looked(&visit, "0193a5b2-7c40-7cc1-9d3e-1f2a3b4c5d6e".parse().unwrap()).await;
@@ -73,7 +74,7 @@ async fn a_page_shows_its_users_and_shared_connections_only(builder: VaultBuilde
     let managing = v1::CreateConnectSessionRequest { manage_shared: true, ..request() };
     let page = opened(vault, "u1", managing).await;
     page.changes().await.rename(shared, "ours").await.unwrap();
-    assert_eq!(page.accounts().await["ours"], ["reconnect", "rename", "disconnect", "remove"]);
+    assert_eq!(page.accounts().await["ours"], ["rename", "disconnect", "remove"]);
     let consequences = page.visit().await.unwrap().consequences(mine, ConnectAction::Remove).await.unwrap();
     assert!(consequences.has_credential && !consequences.revokes && !consequences.shared);
     page.changes().await.remove(mine).await.unwrap();
@@ -158,8 +159,8 @@ async fn a_key_is_added_if_the_provider_accepts_it(builder: VaultBuilder) {
     assert_eq!(fields, ["shop"], "{places:?}");
     assert_eq!(vault.count("connections").await, 0);
     // Blanks that came with a copy are no part of the key.
-    let id =
-        changes.add(entry("simulator", "api_key", "main", &[("key", " sim_key_shop-1\n")])).await.unwrap();
+    let added = changes.add(entry("simulator", "api_key", "main", &[("key", " sim_key_shop-1\n")])).await;
+    let id = added.unwrap().connection;
     let app = acting(vault, "u1").await;
     assert_eq!(app.fetch(by_id(&id.to_string())).await.unwrap().fields["key"], "sim_key_shop-1");
     let again = changes.add(entry("simulator", "api_key", "main", &[("key", "sim_key_shop-1")])).await;
@@ -168,8 +169,10 @@ async fn a_key_is_added_if_the_provider_accepts_it(builder: VaultBuilder) {
     let filled = |key: &str| [("key".to_owned(), SecretString::from(key))].into();
     assert_eq!(reason(changes.reconnect(id, filled("CANARY wrong")).await), "FIELDS_INVALID");
     assert_eq!(app.fetch(by_id(&id.to_string())).await.unwrap().fields["key"], "sim_key_shop-1");
-    assert_eq!(changes.reconnect(id, filled("sim_key_shop-2")).await.unwrap(), 2);
-    assert_eq!(app.fetch(by_id(&id.to_string())).await.unwrap().fields["key"], "sim_key_shop-2");
+    // Nor is a key of another account one of this connection.
+    assert_eq!(reason(changes.reconnect(id, filled("sim_key_shop-2")).await), "STATE_INVALID");
+    assert_eq!(app.fetch(by_id(&id.to_string())).await.unwrap().fields["key"], "sim_key_shop-1");
+    assert_eq!(changes.reconnect(id, filled(" sim_key_shop-1")).await.unwrap().version, 2);
     let ended = changes.disconnect(id).await.unwrap();
     assert_eq!(ended.revocation, Some(Revocation::Unsupported));
     let left = page.accounts().await["main"].clone();

@@ -13,6 +13,7 @@ async fn only_the_browser_that_opened_the_address_is_let_in() {
     for path in ["/", "/connections", "/end", "/nothing"] {
         let outside = console.get(path).await;
         assert!(outside.status == 401 && outside.body.contains("was not let in"), "{path}: {}", outside.body);
+        assert!(!outside.body.contains("https://localhost") && !outside.body.contains("staging"), "{path}");
     }
     let wrong = console.get("/begin?ticket=CANARY").await;
     assert!(wrong.status == 403 && !wrong.body.contains("CANARY"), "{}", wrong.body);

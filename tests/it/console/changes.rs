@@ -98,7 +98,7 @@ async fn a_rotation_is_begun_and_followed_to_its_end() {
     }
     eventually("the end of the rotation", || async {
         let part = console.page("/keys/progress?tenant=acme").await;
-        assert!(part.starts_with("<section id=\"rotations\"") && !part.contains("<html"), "{part}");
+        assert!(part.starts_with("<div id=\"present\"") && !part.contains("<html"), "{part}");
         // While it runs, the part says where to ask again.
         assert_eq!(part.contains("data-live"), part.contains("in progress"), "{part}");
         part.contains("badge good\">ended")
@@ -145,6 +145,8 @@ async fn an_endpoint_is_tested_and_an_event_sent_again() {
         "the path of an endpoint may be secret: {}",
         page.body
     );
+    // Twice with the endpoint, and with each delivery to it.
+    assert!(page.body.matches(place).count() > 2, "{}", page.body);
     let event = page.hidden("event");
     let before = receiver.received().iter().filter(|received| received.id() == event).count();
     let retry = [&of_endpoint[..], &[("event", event.as_str())]].concat();
@@ -181,6 +183,10 @@ async fn an_app_is_stored_and_its_secret_replaced_and_never_shown() {
     );
 
     let meant = [("tenant", "acme"), ("provider", "simulator"), ("client_id", app.client_id.as_str())];
+    let ask = page.split('"').find(|part| part.starts_with("/apps/rotate?")).unwrap().replace("&amp;", "&");
+    let asked = console.page(&ask).await;
+    assert!(asked.contains("action=\"/apps/rotate\"") && asked.contains(&app.client_id), "{asked}");
+    assert_eq!(console.get("/apps/rotate?tenant=acme&provider=none").await.status, 404);
     let secret = [("client_secret", "CANARY-next-secret"), ("keep", "yes")];
     assert_eq!(console.post("/apps/rotate", &[&meant[..], &secret].concat()).await.status, 303);
     let list = v1::ListOAuthAppsRequest { tenant_id: "acme".into(), ..Default::default() };

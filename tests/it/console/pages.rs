@@ -3,13 +3,13 @@
 use serde_json::Value;
 
 use super::{Console, overseen};
-use crate::harness::{TestVault, VaultBuilder, by_id, generic, owned_by};
+use crate::harness::{Process, TestVault, VaultBuilder, by_id, generic, owned_by};
 use crate::on_both;
 
 on_both![every_page_shows_what_the_vault_has_and_no_secret, an_export_has_every_record_of_the_search];
 
 /// A tenant with a connection that is used and one of a user, and the id of the first.
-async fn filled(vault: &TestVault) -> String {
+pub(super) async fn filled(vault: &TestVault) -> String {
     let app = vault.app("acme").await;
     let id = app.create(generic("main", "CANARY one")).await.unwrap().id;
     app.create(owned_by("u1", generic("mine", "CANARY two"))).await.unwrap();
@@ -24,9 +24,10 @@ async fn every_page_shows_what_the_vault_has_and_no_secret(builder: VaultBuilder
     let console = Console::open(&vault, "operator").await;
     let connection = format!("/connection?tenant=acme&id={id}");
     let asked = format!("/policy?tenant=acme&service=spiffe%3A%2F%2Ftest.local%2Fapp&connection={id}");
-    let pages: [(&str, &[&str]); 19] = [
+    let pages: [(&str, &[&str]); 21] = [
         ("/", &["Providers in trouble", "No provider fails", "Nothing happened in these 30 days"]),
-        ("/", &["All connections", "connected: <strong>2", "connections?state=connected"]),
+        ("/", &["All connections", "connected: <strong>2", "No connection of a tenant has ended"]),
+        ("/", &["connections?state=connected"]),
         ("/?tenant=acme", &["of this tenant", "connected: <strong>2"]),
         ("/tenants", &["/tenant?tenant=acme", "badge good\">active"]),
         ("/tenant?tenant=acme", &["connected: <strong>2", ">u1</a>", "refreshes per minute"]),
@@ -35,6 +36,15 @@ async fn every_page_shows_what_the_vault_has_and_no_secret(builder: VaultBuilder
         ("/connections?tenant=acme&state=error", &["No connection matches"]),
         ("/connections", &["No connection matches"]),
         (&connection, &["PutCredential", "FetchCredential", "Fetches and refreshes", "live", "current"]),
+        (
+            &connection,
+            &[
+                "Who may, and who did",
+                "spiffe://test.local/gateway",
+                "the tenant by token or assertion",
+                "Who did in the",
+            ],
+        ),
         ("/audit?tenant=acme", &["CreateConnection", "spiffe://test.local/app", "1–"]),
         ("/audit?tenant=acme&action=FetchCredential&outcome=denied", &["There is no such record"]),
         ("/audit?tenant=acme&view=sums", &["PutCredential", "Count"]),
@@ -54,6 +64,13 @@ async fn every_page_shows_what_the_vault_has_and_no_secret(builder: VaultBuilder
             assert!(body.contains(text), "{path} lacks {text}: {body}");
         }
         assert!(!body.contains("class=\"refusal\""), "{path}: {body}");
+        // No page is taken for one of another vault, or of another operator.
+        let address = format!("https://localhost:{}", vault.address().port());
+        for text in
+            ["<strong>staging</strong>", &address, "spiffe://test.local/operator", "· staging · credvault"]
+        {
+            assert!(body.contains(text), "{path} lacks {text}: {body}");
+        }
     }
 }
 
@@ -78,8 +95,28 @@ async fn an_export_has_every_record_of_the_search(builder: VaultBuilder) {
     );
     let exported = console.get(&format!("/audit/export?{search}&format=csv")).await;
     assert_eq!(exported.body.lines().count(), 522, "with the heading");
-    assert!(exported.body.starts_with("time,id,service,"), "{}", exported.body.lines().next().unwrap());
+    assert!(
+        exported.body.starts_with("id,time,service,user_id,"),
+        "{}",
+        exported.body.lines().next().unwrap()
+    );
     assert!(!exported.body.contains("CANARY"));
+    // The command line writes the same, to the last byte.
+    for format in ["csv", "jsonl"] {
+        let export = [
+            "audit",
+            "export",
+            "--profile",
+            "console.toml",
+            "--tenant",
+            "acme",
+            "--action",
+            "FetchCredential",
+        ];
+        let output = Process::run(vault.folder.path(), &[&export[..], &["--format", format]].concat());
+        let exported = console.get(&format!("/audit/export?{search}&format={format}")).await.body;
+        assert!(output.stdout == exported.as_bytes(), "{format}: {}", exported.lines().next().unwrap());
+    }
     assert_eq!(console.get("/audit/export?tenant=acme&format=xml").await.status, 400);
     assert_eq!(console.get("/audit/export?tenant=nowhere&format=csv").await.status, 404);
 }

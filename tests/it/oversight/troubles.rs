@@ -169,6 +169,16 @@ async fn connections_are_selected_by_how_they_fare(builder: VaultBuilder) {
     }
     vault.clock.advance(Duration::from_secs(1800));
     assert_eq!(names(&operator, with(v1::HealthState::Ended)).await, ["soon"]);
+    vault.app("well").await.create(generic("main", "CANARY")).await.unwrap();
+    let everywhere = v1::CountConnectionsRequest { all_tenants: true, ..Default::default() };
+    let counted = operator.admin().count_connections(everywhere).await.unwrap().into_inner();
+    let [troubled] = counted.by_tenant.as_slice() else { panic!("one tenant: {:?}", counted.by_tenant) };
+    let healths = troubled.counts.iter().map(|one| (one.health(), one.count)).collect::<Vec<_>>();
+    assert_eq!(troubled.tenant_id, "acme");
+    assert_eq!(healths, [(v1::HealthState::Ok, 1), (v1::HealthState::Ended, 1)]);
+    let one = v1::CountConnectionsRequest { tenant_id: "acme".into(), ..Default::default() };
+    let counted = operator.admin().count_connections(one).await.unwrap().into_inner();
+    assert!(counted.by_tenant.is_empty() && !counted.counts.is_empty());
 
     // What ends is disabled, and nothing else.
     let disable = v1::ChangeTenantConnectionsRequest {

@@ -106,6 +106,23 @@ fn dev_refuses_the_database_of_the_environment_and_demo_ignores_it() {
 }
 
 #[test]
+fn dev_names_the_flag_that_chooses_another_address_than_one_that_is_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = listener.local_addr().unwrap().to_string();
+    let flags = ["--address", "--admin-address", "--public-address", "--simulator-address"];
+    for flag in flags {
+        let address = |each: &str| if each == flag { taken.as_str() } else { "127.0.0.1:0" };
+        let mut command = vec!["dev", "--simulator"];
+        command.extend(flags.into_iter().flat_map(|each| [each, address(each)]));
+        let (code, printed) = text(&Process::run(folder.path(), &command));
+        assert_eq!(code, 1, "{printed}");
+        assert!(printed.contains(&format!("{taken} cannot be listened on: ")), "{printed}");
+        assert!(printed.contains(&format!("; choose another address with {flag}\n")), "{printed}");
+    }
+}
+
+#[test]
 fn dev_makes_a_private_folder_once_and_serves_the_program() {
     let place = tempfile::tempdir().unwrap();
     let dev = Dev::start(place.path());
@@ -155,7 +172,7 @@ fn dev_makes_a_private_folder_once_and_serves_the_program() {
 fn listed_and_fetched(commands: &Commands<'_>) -> String {
     let (code, table) = commands.run(&["connections", "list"]);
     assert_eq!(code, 0, "{table}");
-    assert!(table.starts_with("PROVIDER "), "{table}");
+    assert!(table.starts_with("of the tenant demo:\nPROVIDER "), "{table}");
     assert!(table.contains("woocommerce"), "{table}");
     let (code, listed) = commands.run(&["connections", "list", "--provider", "shopify", "--output", "json"]);
     let listed: Value = serde_json::from_str(&listed).unwrap();

@@ -67,6 +67,9 @@ fn names_stand_in_for_ids(commands: &Commands<'_>, id: &str) {
     }
     let (code, missing) = run(commands, &["connections", "get", "shopify/other"], &[]);
     assert!(code == 4 && missing.contains("connections list"), "{missing}");
+    let (code, mistyped) = run(commands, &["connections", "get", "shopfy"], &[]);
+    assert!(code == 4 && mistyped.contains("shopify is like it"), "{mistyped}");
+    assert!(mistyped.contains("PROVIDER/ACCOUNT"), "{mistyped}");
     let (code, twice) = run(commands, &["fetch", "shopify/main", "--account", "main"], &[]);
     assert!(code == 2 && twice.contains("--account"), "{twice}");
     let (code, reported) = run(commands, &["usage", "report", "shopify/main", "orders.list"], &[]);
@@ -186,6 +189,10 @@ fn completions_ask_the_vault(commands: &Commands<'_>) {
     let (code, names) = complete(&["connections", "create", "wooc"]);
     assert!(code == 0 && names.contains("woocommerce"), "{names}");
     assert!(complete(&["connec"]).1.contains("connections"));
+    let (code, tenants) = complete(&["tenants", "get", "de"]);
+    assert!(code == 0 && tenants.contains("demo"), "{tenants}");
+    let (code, actions) = complete(&["audit", "list", "--action", "Fetch"]);
+    assert!(code == 0 && actions.contains("FetchCredential"), "{actions}");
     // A vault that cannot be reached suggests nothing, and says nothing.
     let away = [("CREDVAULT_COMPLETE", "fish"), ("CREDVAULT_ADDRESS", "https://localhost:1")];
     let (code, nothing) = run(commands, &["--", "credvault", "connections", "get", "shop"], &away);

@@ -25,7 +25,9 @@ pub(super) fn administered(commands: &Commands<'_>, id: &str) {
     operator(commands, 4, &["users", "list", "nowhere"]);
     for tenant in [&["demo"][..], &[]] {
         let rates = operator(commands, 0, &[&["rates", "show"], tenant].concat());
-        assert!(rates.starts_with("PROVIDER ") || rates == "none\n", "{rates}");
+        let whose = if tenant.is_empty() { "of all tenants" } else { "of the tenant demo" };
+        assert!(rates.contains(whose), "{rates}");
+        assert!(rates.contains("\nPROVIDER ") || rates.starts_with("none "), "{rates}");
     }
     operator(commands, 5, &["rates", "show", "--days", "401"]);
 }
@@ -82,9 +84,12 @@ fn many_are_changed(commands: &Commands<'_>, id: &str) {
     let tried = change(0, &[&["disable", "--dry-run"], &shopify[..]].concat());
     assert!(tried.contains("would change") && tried.contains(breaks), "{tried}");
     let changed = change(0, &[&["disable"], &shopify[..]].concat());
-    assert!(changed.contains(id) && changed.contains("1 connections: 1 changed"), "{changed}");
+    assert!(
+        changed.contains(id) && changed.contains("1 connections of the tenant demo: 1 changed"),
+        "{changed}"
+    );
     assert!(changed.contains(breaks), "{changed}");
-    assert!(change(0, &["enable", "--disabled"]).contains("1 connections: 1 changed"));
+    assert!(change(0, &["enable", "--disabled"]).contains("1 connections of the tenant demo: 1 changed"));
 
     // A token is good where it comes from, and is not repeated where it is not.
     let wrong = change(2, &["disable", "--all", "--page-token", "CANARY"]);

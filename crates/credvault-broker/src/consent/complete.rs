@@ -112,6 +112,7 @@ impl Broker {
             expire_time: granted.expires,
             schedule: target.mode.refreshes().then_some(schedule),
             consent_time: None,
+            accepted: None,
         };
         let moved = target.mode.moved(before, &completed.config);
         let write = write.clone().changing(moved);

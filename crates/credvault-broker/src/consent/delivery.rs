@@ -58,6 +58,7 @@ impl Broker {
             expire_time: None,
             schedule: None,
             consent_time: None,
+            accepted: None,
         };
         let settings =
             NewSettings { config: connection.config.clone(), destinations: mode.destinations().clone() };

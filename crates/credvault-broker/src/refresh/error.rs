@@ -14,10 +14,20 @@ pub enum RefreshError {
     )]
     Reauthorize,
     /// The provider does not answer, or its answer was lost.
-    #[error("the provider does not answer; try again after the retry delay")]
+    #[error(
+        "the provider does not answer, or not properly (last_error of the connection says how); try again after the retry delay"
+    )]
     Unavailable {
         /// How long to wait.
         retry: Duration,
+    },
+    /// The provider has answered that it cannot serve at the moment.
+    #[error("the provider answers with status {status}; try again after the retry delay")]
+    Answered {
+        /// How long to wait.
+        retry: Duration,
+        /// The status of its answer.
+        status: u16,
     },
     /// The provider refuses the grant while it has an incident, which may be the only reason.
     #[error(

@@ -27,9 +27,15 @@ impl Failed {
         Self { failure, error: RefreshError::of_pause(pause, retry), detail }
     }
 
-    /// The provider does not answer, or asks to try again.
+    /// The provider does not answer, or is not asked.
     pub(super) fn temporary(retry: Duration, now: Timestamp, detail: String) -> Self {
         Self::paused(Pause::Unavailable, retry, now, detail)
+    }
+
+    /// The provider answers that it cannot serve at the moment.
+    pub(super) fn answered(retry: Duration, status: u16, now: Timestamp, detail: String) -> Self {
+        let failure = RefreshFailure::Outage { retry_time: now.after(retry), status };
+        Self { failure, error: RefreshError::Answered { retry, status }, detail }
     }
 
     /// The provider asks for fewer calls.
@@ -97,6 +103,7 @@ impl Failed {
             RefreshError::Integrity => Reason::IntegrityFailure,
             RefreshError::Store => Reason::StoreUnavailable,
             RefreshError::Unavailable { .. }
+            | RefreshError::Answered { .. }
             | RefreshError::Incident { .. }
             | RefreshError::Refused { .. }
             | RefreshError::App { .. }

@@ -50,7 +50,9 @@ impl Worker {
                 );
                 Failed::clock(retry, now, detail)
             }
-            RefusalKind::Outage | RefusalKind::ConcurrentRequest => Failed::temporary(retry, now, detail),
+            RefusalKind::Outage | RefusalKind::ConcurrentRequest => {
+                Failed::answered(retry, answer.status, now, detail)
+            }
             RefusalKind::Unknown => {
                 let own = self.refused_backoff(claimed.failures);
                 Failed::refused(pause_after_refusal(kind, answer.retry_after, own), code, now, detail)

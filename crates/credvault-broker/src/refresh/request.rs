@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use credvault_catalog::{Flow, Given, Granted, Mode, ProviderRequest, Refresh};
+use credvault_catalog::{Flow, Given, Granted, Mode, ProviderRequest};
 use credvault_domain::{Config, TenantId, Timestamp};
 use credvault_store::{AppFault, AppRevision, Claimed, Error, Pause, RefreshedTokens, UsableApp};
 use serde_json::Value;
@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::backoff::FIRST_BACKOFF;
 use super::failed::Failed;
 use super::worker::Worker;
-use crate::assertion::{ProofError, signed, with_proof};
+use crate::assertion::{ProofError, refresh_request};
 use crate::flow::{app_values, flow_defaults, replace_tokens, with_scope};
 use crate::grant::grant;
 use crate::schedule::due_time;
@@ -67,7 +67,7 @@ impl Worker {
         let Some(refresh) = mode.refresh() else {
             return Err(incomplete("the auth mode has no request to refresh".to_owned()));
         };
-        let request = filled(mode, refresh, given, now).map_err(|error| match error {
+        let request = refresh_request(mode, refresh, given, now).map_err(|error| match error {
             ProofError::Missing(missing) if missing.is_apps() => {
                 app_fault(AppFault::Missing, &format!("the app has no {missing}"))
             }
@@ -125,24 +125,6 @@ impl Worker {
             client_id,
         }
     }
-}
-
-/// The request with what proves who asks: the assertion that is the grant, and the client's own.
-fn filled(
-    mode: &Mode,
-    refresh: &Refresh,
-    given: Given<'_>,
-    now: Timestamp,
-) -> Result<ProviderRequest, ProofError> {
-    let flow = match &refresh.assertion {
-        Some(templates) => {
-            let assertion = mode.assertion(templates, given).map_err(ProofError::Missing)?;
-            given.flow.clone().with("assertion", signed(assertion, now).map_err(ProofError::Key)?)
-        }
-        None => given.flow.clone(),
-    };
-    let flow = with_proof(mode, Given { flow: &flow, ..given }, now)?;
-    mode.request(&refresh.call, Given { flow: &flow, ..given }).map_err(ProofError::Missing)
 }
 
 /// The settings that came with tokens, as the catalog has accepted them. Settings decide where secrets are sent, so the

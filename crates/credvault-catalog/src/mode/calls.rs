@@ -9,6 +9,7 @@ use crate::call::{Call, ProviderRequest};
 use crate::consent_page::ConsentPage;
 use crate::derived::Derived;
 use crate::mode::{Acquisition, Mode};
+use crate::oauth::Rotation;
 use crate::request_auth::RequestAuth;
 use crate::rotation::{Mint, plain_key_id};
 use crate::template::{Placeholder, Template};
@@ -145,6 +146,19 @@ impl Mode {
             template.placeholders().any(is_it)
         };
         self.refresh().is_some_and(|refresh| refresh.call.templates().any(sends))
+    }
+
+    /// Whether a refresh may use up the refresh token, so that its answer must be kept.
+    pub fn spends_refresh_token(&self) -> bool {
+        let rotates = self.refresh().is_some_and(|refresh| refresh.policy.rotates != Rotation::No);
+        rotates && self.refresh_sends("refresh_token")
+    }
+
+    /// Whether the provider can be asked about a credential before it is stored: by the mode's test, or by getting the
+    /// access token that it gives, if that uses nothing up.
+    pub fn can_be_tried(&self) -> bool {
+        let gets_token = self.refreshes() && !self.refresh_sends("access_token");
+        !self.spends_refresh_token() && (self.test.is_some() || gets_token)
     }
 
     /// The assertion that must be signed before a refresh is sent.

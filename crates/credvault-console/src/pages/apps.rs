@@ -22,50 +22,68 @@ pub(crate) async fn list(State(console): Shared, Extension(fields): Given) -> An
         ..Default::default()
     };
     let listed = console.vault.admin().list_o_auth_apps(request).await?.into_inner();
-    let rows: Result<Vec<_>, _> = listed.apps.iter().map(|app| row(&console, &fields, app)).collect();
+    let rows: Vec<_> = listed.apps.iter().map(|app| row(&fields, app)).collect();
     let (next, shown) = (listed.next_page_token.as_str(), listed.apps.len());
     let carried = vec![("tenant", fields.tenant())];
     let paging = Paging { path: "/apps", carried, next, seen: fields.number("seen"), shown };
     let headings = ["Provider", "Client id", "Redirect URI", "Scopes", "Hints", "Changed", "Secret"];
     let body = html! {
         @if listed.apps.is_empty() { p { "There is no app." } }
-        @else { (table("Apps", &headings, &rows?)) (paging.links()) }
+        @else { (table("Apps", &headings, &rows)) (paging.links()) }
         (form(&console, &fields)?)
     };
     Ok(Page::new(Section::Apps, "Apps", &fields, body))
 }
 
-fn row(console: &Console, fields: &Fields, app: &v1::OAuthApp) -> Result<Vec<Markup>, Refusal> {
+fn row(fields: &Fields, app: &v1::OAuthApp) -> Vec<Markup> {
     let hints: Vec<_> = app.hints.iter().map(|(name, hint)| format!("{name}: {hint}")).collect();
-    Ok(vec![
-        html! { (app.provider) @if let Some(server) = app.settings.get("issuer") { " at " (server) } },
-        html! { (app.client_id) },
-        html! { (app.redirect_uri) },
-        html! { (app.default_scopes.join(" ")) },
+    let replace = link(
+        "/apps/rotate",
+        &[
+            ("tenant", fields.tenant()),
+            ("provider", app.provider.as_str()),
+            ("client_id", app.client_id.as_str()),
+            ("issuer", issuer(app)),
+        ],
+    );
+    vec![
+        html! { (app.provider) @if !issuer(app).is_empty() { " at " (issuer(app)) } },
+        html! { code { (app.client_id) } },
+        html! { code { (app.redirect_uri) } },
+        html! { code { (app.default_scopes.join(" ")) } },
         html! { (hints.join(", ")) },
         when(app.update_time.as_ref()),
-        secret_form(console, fields, app)?,
-    ])
+        html! { a href=(replace) aria-label={ "Replace the secret of " (app.provider) } { "Replace…" } },
+    ]
 }
 
-/// The form that replaces the secret of an app and nothing else.
-fn secret_form(console: &Console, fields: &Fields, app: &v1::OAuthApp) -> Result<Markup, Refusal> {
+fn issuer(app: &v1::OAuthApp) -> &str {
+    app.settings.get("issuer").map_or("", String::as_str)
+}
+
+/// The form that replaces the secret of an app and nothing else, on a page of its own.
+pub(crate) async fn ask_to_rotate(State(console): Shared, Extension(fields): Given) -> Answer {
+    let app = find(&console, &fields).await?;
     let request_id = console.request_id()?;
-    Ok(html! {
-        details class="ask" {
-            summary { "Replace…" }
-            form method="post" action="/apps/rotate" {
-                (console.form_key()) (request_id)
-                input type="hidden" name="tenant" value=(fields.tenant());
-                input type="hidden" name="provider" value=(app.provider);
-                input type="hidden" name="client_id" value=(app.client_id);
-                input type="hidden" name="issuer" value=(app.settings.get("issuer").map_or("", String::as_str));
-                (secret())
-                (keep())
-                button class="act" { "Replace the secret" }
-            }
+    let body = html! {
+        dl {
+            dt { "Provider" } dd { (app.provider) @if !issuer(&app).is_empty() { " at " (issuer(&app)) } }
+            dt { "Client id" } dd { code { (app.client_id) } }
+            dt { "Changed" } dd { (when(app.update_time.as_ref())) }
         }
-    })
+        form class="tall" method="post" action="/apps/rotate" {
+            (console.form_key()) (request_id)
+            input type="hidden" name="tenant" value=(fields.tenant());
+            input type="hidden" name="provider" value=(app.provider);
+            input type="hidden" name="client_id" value=(app.client_id);
+            input type="hidden" name="issuer" value=(issuer(&app));
+            (secret())
+            (keep())
+            button class="act" { "Replace the secret" }
+        }
+        p { a href=(link("/apps", &[("tenant", fields.tenant())])) { "Back to the apps" } }
+    };
+    Ok(Page::new(Section::Apps, "Replace the secret of an app", &fields, body))
 }
 
 fn secret() -> Markup {
@@ -162,7 +180,7 @@ async fn find(console: &Console, fields: &Fields) -> Result<v1::OAuthApp, Refusa
     let is_meant = |app: &v1::OAuthApp| {
         app.provider == fields.get("provider")
             && app.client_id == fields.get("client_id")
-            && app.settings.get("issuer").map_or("", String::as_str) == fields.get("issuer")
+            && issuer(app) == fields.get("issuer")
     };
     loop {
         let page = console.vault.admin().list_o_auth_apps(request.clone()).await?.into_inner();

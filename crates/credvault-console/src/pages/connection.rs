@@ -1,12 +1,14 @@
 //! One connection whole: what it is, how it fares, what can be done with it, its usage, its synchronisation, its versions,
-//! and which service and user did what with it. Each part that policy denies says so, and the others stay.
+//! who may use it and who did, and which service and user did what with it. Each part that policy denies says so, and the others stay.
 
 use axum::Extension;
 use axum::extract::State;
 use credvault_proto::v1;
 use maud::{Markup, html};
 
-use super::records::{records, who_did};
+use super::access::access;
+use super::records::{Reads, records, who_did};
+use super::undelete;
 use super::{Given, Shared};
 use crate::chart::{Series, bars};
 use crate::console::Console;
@@ -19,29 +21,35 @@ use crate::words::{Tone, ends, health, last_days, number, owner, state, when, wo
 /// How many days the chart of usage shows.
 const DAYS: i64 = 30;
 /// How many records the page shows; the link below them leads to all.
-const RECORDS: i32 = 20;
+const RECORDS: usize = 20;
+/// How many records one call reads to find them, and how many such calls there are at most.
+const LOOKED_AT: i32 = 100;
+const CALLS: usize = 5;
 
 /// The page of a connection.
 pub(crate) async fn show(State(console): Shared, Extension(fields): Given) -> Answer {
     let (tenant, id) = (fields.tenant(), fields.get("id"));
     let connection = vault::connection(&console.vault, tenant, id).await?;
+    let reads = if fields.get("records") == "all" { Reads::All } else { Reads::OfOthers };
     let filter = || v1::AuditFilter { connection_id: id.to_owned(), ..Default::default() };
-    let (whole, usage, versions, done, log) = tokio::join!(
+    let (whole, usage, versions, access, done, log) = tokio::join!(
         whole(&console, tenant, id),
         usage(&console, tenant, id),
         versions(&console, tenant, id),
-        who_did(&console, tenant, filter()),
-        latest(&console, tenant, filter())
+        access(&console, tenant, id),
+        who_did(&console, tenant, filter(), reads),
+        latest(&console, tenant, filter(), reads)
     );
     let body = html! {
-        (state(&connection)) " " (health(&connection))
+        p { (state(&connection)) " " (health(&connection)) }
         (texts(&connection))
-        (actions(&console, &fields, &connection))
+        (actions(&console, &fields, &connection)?)
         (section("facts", "What it is", facts(&connection)))
         (section("usage", "Usage", shown(usage)))
         (section("sync", "Synchronisation", shown(whole.map(|whole| synced(&whole)))))
         (section("versions", "Versions of its credential", shown(versions)))
-        (section("done", "Which services did what", html! { (shown(done)) (may(&fields, &connection)) }))
+        (section("access", "Who may, and who did", html! { (shown(access)) (may(&fields, &connection)) }))
+        (section("done", "Which services did what", html! { (choice_of_reads(&fields, &connection, reads)) (shown(done)) }))
         (section("log", "Latest records", shown(log)))
     };
     let title = format!("{} / {}", connection.provider, connection.account_name);
@@ -50,6 +58,22 @@ pub(crate) async fn show(State(console): Shared, Extension(fields): Given) -> An
 
 fn section(id: &str, title: &str, content: Markup) -> Markup {
     html! { section aria-labelledby=(id) { h2 id=(id) { (title) } (content) } }
+}
+
+/// The choice between what was changed and fetched, and all records. Each look at this page adds reads of its own.
+fn choice_of_reads(fields: &Fields, connection: &v1::Connection, reads: Reads) -> Markup {
+    let with = |records| {
+        let pairs = [("tenant", fields.tenant()), ("id", connection.id.as_str()), ("records", records)];
+        format!("{}#done", link("/connection", &pairs))
+    };
+    let here = |these| (reads == these).then_some("true");
+    html! {
+        p {
+            "Records: "
+            a href=(with("")) aria-current=[here(Reads::OfOthers)] { "changes, fetches, and reads of others" } " · "
+            a href=(with("all")) aria-current=[here(Reads::All)] { "all, also the reads of this console" }
+        }
+    }
 }
 
 /// The way to the policy tester, with what is known here filled in: the connection, and the user who owns it.
@@ -77,9 +101,9 @@ fn texts(connection: &v1::Connection) -> Markup {
 }
 
 /// Buttons for one connection. What ends its use is tried first, because it may break services.
-fn actions(console: &Console, fields: &Fields, connection: &v1::Connection) -> Markup {
+fn actions(console: &Console, fields: &Fields, connection: &v1::Connection) -> Result<Markup, Refusal> {
     if connection.delete_time.is_some() {
-        return html! { p { "It is deleted, and purged at " (when(connection.purge_time.as_ref())) "." } };
+        return undelete::form(console, fields, connection);
     }
     let (switch, label) =
         if connection.enabled { ("disable", "Disable…") } else { ("enable", "Enable…") };
@@ -97,7 +121,7 @@ fn actions(console: &Console, fields: &Fields, connection: &v1::Connection) -> M
             }
         }
     };
-    html! { div class="actions" { (form("run", &at_once)) (form("try", &tried)) } }
+    Ok(html! { div class="actions" { (form("run", &at_once)) (form("try", &tried)) } })
 }
 
 fn facts(connection: &v1::Connection) -> Markup {
@@ -244,10 +268,27 @@ fn version(version: &v1::CredentialVersion) -> Vec<Markup> {
     ]
 }
 
-async fn latest(console: &Console, tenant: &str, filter: v1::AuditFilter) -> Result<Markup, Refusal> {
-    let all = link("/audit", &[("tenant", tenant), ("connection", filter.connection_id.as_str())]);
-    let request =
-        v1::ListAuditEventsRequest { filter: Some(filter), page_size: RECORDS, ..Default::default() };
-    let listed = console.vault.audit(tenant)?.list_audit_events(request).await?.into_inner();
-    Ok(html! { (records(tenant, &listed.events)) p { a href=(all) { "All its records" } } })
+async fn latest(
+    console: &Console,
+    tenant: &str,
+    filter: v1::AuditFilter,
+    reads: Reads,
+) -> Result<Markup, Refusal> {
+    let id = filter.connection_id.clone();
+    let mut request =
+        v1::ListAuditEventsRequest { filter: Some(filter), page_size: LOOKED_AT, ..Default::default() };
+    let mut client = console.vault.audit(tenant)?;
+    let mut found = Vec::new();
+    for _ in 0..CALLS {
+        let page = client.list_audit_events(request.clone()).await?.into_inner();
+        let is_shown = |event: &v1::AuditEvent| reads.shows(console, &event.service, &event.action);
+        found.extend(page.events.into_iter().filter(is_shown));
+        request.page_token = page.next_page_token;
+        if found.len() >= RECORDS || request.page_token.is_empty() {
+            break;
+        }
+    }
+    found.truncate(RECORDS);
+    let all = link("/audit", &[("tenant", tenant), ("connection", id.as_str())]);
+    Ok(html! { (records(tenant, &found, &id)) p { a href=(all) { "All its records" } } })
 }

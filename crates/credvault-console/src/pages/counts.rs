@@ -1,11 +1,12 @@
-//! How many connections there are in each state and in each health: of a tenant, of the platform itself, or of all together. The
-//! vault counts all of it in one call.
+//! How many connections there are in each state and in each health: of a tenant, of the platform itself, or of all together, with
+//! the tenants that have the most trouble. The vault counts all of it in one call.
 
 use credvault_proto::v1;
 use maud::{Markup, html};
 
 use crate::console::Console;
 use crate::fields::link;
+use crate::frame::table;
 use crate::refusal::{self, Refusal};
 use crate::words::{Tone, number, word};
 
@@ -43,19 +44,60 @@ struct Part {
     list: Option<String>,
 }
 
-/// The counts as two bars; those of one tenant with links.
+/// The counts as two bars; those of one tenant with links, those of all with the tenants in trouble.
 pub(crate) async fn shown(console: &Console, whose: Whose<'_>) -> Markup {
-    refusal::shown(counted(console, whose).await.map(|counts| pair(whose, &counts)))
+    let drawn = |counted: v1::CountConnectionsResponse| {
+        html! {
+            (pair(whose, &counted.counts))
+            @if matches!(whose, Whose::All) { (troubled(&counted.by_tenant)) }
+        }
+    };
+    refusal::shown(counted(console, whose).await.map(drawn))
 }
 
-async fn counted(console: &Console, whose: Whose<'_>) -> Result<Vec<v1::ConnectionCount>, Refusal> {
+/// The tenants with the most connections that do not work, with links to these.
+fn troubled(tenants: &[v1::TenantConnectionCounts]) -> Markup {
+    if tenants.is_empty() {
+        return html! { p { "No connection of a tenant has ended, is in error, or is at a provider with an incident." } };
+    }
+    let rows: Vec<_> = tenants.iter().map(tenant_row).collect();
+    let headings = ["Tenant", "Error", "Ended", "Provider incident", "Ok", "All"];
+    html! {
+        h3 { "Tenants whose connections do not work" }
+        (table("Tenants whose connections do not work", &headings, &rows))
+    }
+}
+
+fn tenant_row(tenant: &v1::TenantConnectionCounts) -> Vec<Markup> {
+    let id = tenant.tenant_id.as_str();
+    let of = |health: v1::HealthState| {
+        let alike = tenant.counts.iter().filter(|one| one.health() == health);
+        let name = word(health.as_str_name(), "HEALTH_STATE_").replace(' ', "_");
+        let list = link("/connections", &[("tenant", id), ("health", name.as_str())]);
+        match alike.map(|one| one.count).sum::<i64>() {
+            0 => html! { span class="quiet" { "0" } },
+            count => html! { a href=(list) { (number(count)) } },
+        }
+    };
+    let all = tenant.counts.iter().map(|one| one.count).sum::<i64>();
+    vec![
+        html! { a href=(link("/tenant", &[("tenant", id)])) { (id) } },
+        of(v1::HealthState::Error),
+        of(v1::HealthState::Ended),
+        of(v1::HealthState::ProviderIncident),
+        of(v1::HealthState::Ok),
+        html! { a href=(link("/connections", &[("tenant", id)])) { (number(all)) } },
+    ]
+}
+
+async fn counted(console: &Console, whose: Whose<'_>) -> Result<v1::CountConnectionsResponse, Refusal> {
     let request = match whose {
         Whose::Tenant(tenant) => {
             v1::CountConnectionsRequest { tenant_id: tenant.to_owned(), all_tenants: false }
         }
         Whose::All => v1::CountConnectionsRequest { tenant_id: String::new(), all_tenants: true },
     };
-    Ok(console.vault.admin().count_connections(request).await?.into_inner().counts)
+    Ok(console.vault.admin().count_connections(request).await?.into_inner())
 }
 
 fn pair(whose: Whose<'_>, counts: &[v1::ConnectionCount]) -> Markup {
@@ -147,5 +189,20 @@ mod tests {
         assert!(text.contains("/connections?tenant=acme&amp;health=provider_incident"), "{text}");
         let all = pair(Whose::All, &counts).into_string();
         assert!(all.contains("connected: <strong>1,020") && !all.contains("href"), "no list has all: {all}");
+    }
+
+    #[test]
+    fn tenants_in_trouble_lead_to_their_broken_connections() {
+        let counts = vec![
+            count(v1::ConnectionState::Error, v1::HealthState::Error, 3),
+            count(v1::ConnectionState::Disconnected, v1::HealthState::Error, 1),
+            count(v1::ConnectionState::Connected, v1::HealthState::Ok, 1_000),
+        ];
+        let acme = v1::TenantConnectionCounts { tenant_id: "acme".to_owned(), counts };
+        let text = troubled(&[acme]).into_string();
+        assert!(text.contains("href=\"/connections?tenant=acme&amp;health=error\">4</a>"), "{text}");
+        assert!(text.contains("href=\"/connections?tenant=acme\">1,004</a>"), "{text}");
+        assert!(!text.contains("health=ended"), "what there is none of has no link: {text}");
+        assert!(!troubled(&[]).into_string().contains("<table"), "there is nothing to list");
     }
 }

@@ -20,7 +20,10 @@ const STATES: [(&str, &str); 4] =
 
 /// The endpoints of a tenant, or of the platform, and the deliveries to them.
 pub(crate) async fn show(State(console): Shared, Extension(fields): Given) -> Answer {
-    let (endpoints, deliveries) = tokio::join!(endpoints(&console, &fields), deliveries(&console, &fields));
+    let (endpoints, listed) = tokio::join!(endpoints(&console, &fields), deliveries(&console, &fields));
+    let places = endpoints.as_deref().unwrap_or_default();
+    let deliveries = listed.and_then(|listed| delivered(&console, &fields, places, &listed));
+    let endpoints = endpoints.map(|endpoints| registered(&console, &fields, &endpoints));
     let body = html! {
         section aria-labelledby="endpoints" { h2 id="endpoints" { "Endpoints" } (shown(endpoints)) }
         section aria-labelledby="deliveries" {
@@ -37,20 +40,20 @@ pub(crate) async fn show(State(console): Shared, Extension(fields): Given) -> An
     Ok(Page::new(Section::Events, "Events", &fields, body))
 }
 
-async fn endpoints(console: &Console, fields: &Fields) -> Result<Markup, Refusal> {
+async fn endpoints(console: &Console, fields: &Fields) -> Result<Vec<v1::EventEndpoint>, Refusal> {
     // An owner has at most 16, so there is one page.
     let request =
         v1::ListEventEndpointsRequest { tenant_id: fields.tenant().to_owned(), ..Default::default() };
-    let listed = console.vault.admin().list_event_endpoints(request).await?.into_inner();
-    if listed.endpoints.is_empty() {
-        return Ok(
-            html! { p { "There is none. PutEventEndpoint registers one; docs/events.md has the call." } },
-        );
+    Ok(console.vault.admin().list_event_endpoints(request).await?.into_inner().endpoints)
+}
+
+fn registered(console: &Console, fields: &Fields, endpoints: &[v1::EventEndpoint]) -> Markup {
+    if endpoints.is_empty() {
+        return html! { p { "There is none. PutEventEndpoint registers one; docs/events.md has the call." } };
     }
-    let rows: Vec<_> =
-        listed.endpoints.iter().map(|endpoint| row(console, fields.tenant(), endpoint)).collect();
+    let rows: Vec<_> = endpoints.iter().map(|endpoint| row(console, fields.tenant(), endpoint)).collect();
     let headings = ["Endpoint", "State", "Failures in a row", "Last success", "Last failure", "Test"];
-    Ok(table("Endpoints", &headings, &rows))
+    table("Endpoints", &headings, &rows)
 }
 
 fn row(console: &Console, tenant: &str, endpoint: &v1::EventEndpoint) -> Vec<Markup> {
@@ -84,7 +87,7 @@ fn host(url: &str) -> String {
     origin.map_or_else(|| "an address".to_owned(), |origin| format!("{origin}/…"))
 }
 
-async fn deliveries(console: &Console, fields: &Fields) -> Result<Markup, Refusal> {
+async fn deliveries(console: &Console, fields: &Fields) -> Result<v1::ListEventDeliveriesResponse, Refusal> {
     let state = match fields.get("state") {
         "" => v1::EventDeliveryState::Unspecified,
         "pending" => v1::EventDeliveryState::Pending,
@@ -99,12 +102,27 @@ async fn deliveries(console: &Console, fields: &Fields) -> Result<Markup, Refusa
         page_token: fields.get("page").to_owned(),
         ..Default::default()
     };
-    let listed = console.vault.admin().list_event_deliveries(request).await?.into_inner();
+    Ok(console.vault.admin().list_event_deliveries(request).await?.into_inner())
+}
+
+fn delivered(
+    console: &Console,
+    fields: &Fields,
+    endpoints: &[v1::EventEndpoint],
+    listed: &v1::ListEventDeliveriesResponse,
+) -> Result<Markup, Refusal> {
     if listed.deliveries.is_empty() {
         return Ok(html! { p { "There is no such delivery." } });
     }
-    let rows: Result<Vec<_>, _> =
-        listed.deliveries.iter().map(|each| delivery(console, fields, each)).collect();
+    let place = |id: &str| {
+        let known = endpoints.iter().find(|endpoint| endpoint.id == id);
+        known.map_or_else(|| id.to_owned(), |endpoint| host(&endpoint.url))
+    };
+    let rows: Result<Vec<_>, _> = listed
+        .deliveries
+        .iter()
+        .map(|each| delivery(console, fields, &place(&each.endpoint_id), each))
+        .collect();
     let carried = vec![
         ("tenant", fields.tenant()),
         ("endpoint", fields.get("endpoint")),
@@ -112,14 +130,15 @@ async fn deliveries(console: &Console, fields: &Fields) -> Result<Markup, Refusa
     ];
     let (next, shown) = (listed.next_page_token.as_str(), listed.deliveries.len());
     let paging = Paging { path: "/events", carried, next, seen: fields.number("seen"), shown };
-    let headings =
-        ["Event", "State", "Attempts", "Happened", "Last attempt", "Next attempt", "Content", "Again"];
+    let headings = ["Event", "Endpoint", "State", "Last attempt", "Next attempt", "Again"];
     Ok(html! { (table("Deliveries", &headings, &rows?)) (paging.links()) })
 }
 
+/// The cells of a delivery, few enough for a window of usual width.
 fn delivery(
     console: &Console,
     fields: &Fields,
+    place: &str,
     delivery: &v1::EventDelivery,
 ) -> Result<Vec<Markup>, Refusal> {
     let tone = match delivery.state() {
@@ -128,14 +147,20 @@ fn delivery(
         v1::EventDeliveryState::Dead => Tone::Bad,
         v1::EventDeliveryState::Unspecified => Tone::Quiet,
     };
+    let only = link("/events", &[("tenant", fields.tenant()), ("endpoint", delivery.endpoint_id.as_str())]);
+    let attempts = if delivery.attempts == 1 { " attempt" } else { " attempts" };
     Ok(vec![
-        html! { (delivery.r#type) },
-        badge(tone, &word(delivery.state().as_str_name(), "EVENT_DELIVERY_STATE_")),
-        html! { (delivery.attempts) },
-        when(delivery.create_time.as_ref()),
+        html! {
+            code { (delivery.r#type) } div class="quiet" { (when(delivery.create_time.as_ref())) }
+            details { summary { "Content" } pre { (delivery.payload) } }
+        },
+        html! { a href={ (only) "#deliveries" } { code { (place) } } },
+        html! {
+            (badge(tone, &word(delivery.state().as_str_name(), "EVENT_DELIVERY_STATE_")))
+            div class="quiet" { (delivery.attempts) (attempts) }
+        },
         html! { (when(delivery.last_attempt_time.as_ref())) " " (delivery.last_failure) },
         when(delivery.next_attempt_time.as_ref()),
-        html! { details { summary { "Show" } pre { (delivery.payload) } } },
         again(console, fields, delivery)?,
     ])
 }

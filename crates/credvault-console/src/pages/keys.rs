@@ -19,21 +19,12 @@ const LOOK_EVERY_MS: u32 = 2_000;
 /// The keys of a tenant, or of the platform.
 pub(crate) async fn show(State(console): Shared, Extension(fields): Given) -> Answer {
     let status = status(&console, &fields).await?;
-    let roots: Vec<_> = status.root_keys.iter().map(root).collect();
-    let keys: Vec<_> = status.tenant_keys.iter().map(key).collect();
     let of_platform = fields.tenant().is_empty();
-    let root_headings = ["Root key", "From", "Name", "State", "This replica has it", "Wraps", "Known since"];
-    let headings = ["Version", "State", "Root key", "Values under it", "Uses", "Made"];
     let body = html! {
-        (rotations(&fields, &status))
-        section aria-labelledby="own" {
-            h2 id="own" { @if of_platform { "The platform's own key" } @else { "The tenant's key" } }
-            (table("Versions of the key", &headings, &keys))
+        (present(&fields, &status))
+        section aria-labelledby="rotate" {
+            h2 id="rotate" { "Rotate" }
             (rotate_form(&console, &fields)?)
-        }
-        section aria-labelledby="roots" {
-            h2 id="roots" { "Root keys" }
-            (table("Root keys", &root_headings, &roots))
             @if of_platform { (rotate_root_form(&console)?) }
             @else { p { a href="/keys" { "Root keys are rotated on the page of the platform" } } }
         }
@@ -41,13 +32,13 @@ pub(crate) async fn show(State(console): Shared, Extension(fields): Given) -> An
     Ok(Page::new(Section::Keys, "Keys", &fields, body))
 }
 
-/// How the rotations stand, alone: what the script puts in place of what it has shown.
+/// How rotations and keys stand, alone: what the script puts in place of what it has shown.
 pub(crate) async fn progress(
     State(console): Shared,
     Extension(fields): Given,
 ) -> Result<Html<String>, Refusal> {
     let status = status(&console, &fields).await?;
-    Ok(Html(rotations(&fields, &status).into_string()))
+    Ok(Html(present(&fields, &status).into_string()))
 }
 
 async fn status(console: &Console, fields: &Fields) -> Result<v1::GetKeyStatusResponse, Refusal> {
@@ -55,18 +46,44 @@ async fn status(console: &Console, fields: &Fields) -> Result<v1::GetKeyStatusRe
     Ok(console.vault.admin().get_key_status(request).await?.into_inner())
 }
 
-/// The latest rotations. While one runs, it says where the script finds how it stands later.
-fn rotations(fields: &Fields, status: &v1::GetKeyStatusResponse) -> Markup {
-    let latest = [("The key", &status.rotation), ("The root key", &status.root_rotation)];
-    let known = || latest.iter().filter_map(|&(what, progress)| Some((what, progress.as_ref()?)));
-    let runs = known().any(|(_, progress)| progress.running);
+/// The latest rotations and the keys, which a rotation changes. While one runs, it says where the script finds all of it later,
+/// so that the keys are not older than the rotation. Forms are outside of it: they keep what is typed.
+fn present(fields: &Fields, status: &v1::GetKeyStatusResponse) -> Markup {
+    let runs = latest(status).any(|(_, progress)| progress.running);
     let later = link("/keys/progress", &[("tenant", fields.tenant())]);
+    let roots: Vec<_> = status.root_keys.iter().map(root).collect();
+    let keys: Vec<_> = status.tenant_keys.iter().map(key).collect();
+    let root_headings = ["Root key", "From", "Name", "State", "This replica has it", "Wraps", "Known since"];
+    let headings = ["Version", "State", "Root key", "Values under it", "Uses", "Made"];
     html! {
-        section id="rotations" aria-labelledby="rotations-title" data-live=[runs.then_some(later)]
-            data-every=[runs.then_some(LOOK_EVERY_MS)] {
+        div id="present" data-live=[runs.then_some(later)] data-every=[runs.then_some(LOOK_EVERY_MS)] {
+            (rotations(status))
+            section aria-labelledby="own" {
+                h2 id="own" {
+                    @if fields.tenant().is_empty() { "The platform's own key" } @else { "The tenant's key" }
+                }
+                (table("Versions of the key", &headings, &keys))
+            }
+            section aria-labelledby="roots" {
+                h2 id="roots" { "Root keys" }
+                (table("Root keys", &root_headings, &roots))
+            }
+        }
+    }
+}
+
+/// The latest rotations that there are, each with what it replaces.
+fn latest(status: &v1::GetKeyStatusResponse) -> impl Iterator<Item = (&'static str, &v1::RotationProgress)> {
+    let all = [("The key", &status.rotation), ("The root key", &status.root_rotation)];
+    all.into_iter().filter_map(|(what, progress)| Some((what, progress.as_ref()?)))
+}
+
+fn rotations(status: &v1::GetKeyStatusResponse) -> Markup {
+    html! {
+        section id="rotations" aria-labelledby="rotations-title" {
             h2 id="rotations-title" { "Latest rotations" }
-            @if known().next().is_none() { p { "There was none." } }
-            @for (what, progress) in known() { (rotation(what, progress)) }
+            @if latest(status).next().is_none() { p { "There was none." } }
+            @for (what, progress) in latest(status) { (rotation(what, progress)) }
         }
     }
 }
@@ -186,4 +203,27 @@ pub(crate) async fn rotate_root(State(console): Shared, Extension(fields): Given
     };
     console.vault.admin().rotate_root_key(request).await?.into_inner().message().await?;
     Ok(Redirect::to(&link("/keys", &[("done", "rotation")])))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the script shows after a rotation has ended has the keys as they are then, and does not ask again.
+    #[test]
+    fn keys_are_part_of_what_follows_a_rotation() {
+        let shown = |running| {
+            let progress = v1::RotationProgress { running, total: 9, done: 9, ..Default::default() };
+            let key = v1::TenantKeyStatus { version: 42, active: true, ..Default::default() };
+            let status = v1::GetKeyStatusResponse {
+                rotation: Some(progress),
+                tenant_keys: vec![key],
+                ..Default::default()
+            };
+            present(&Fields::parse(b"tenant=acme"), &status).into_string()
+        };
+        assert!(shown(true).contains("data-live=\"/keys/progress?tenant=acme\""), "{}", shown(true));
+        assert!(shown(false).starts_with("<div id=\"present\">"), "{}", shown(false));
+        assert!(shown(false).contains(">42</td>"), "{}", shown(false));
+    }
 }

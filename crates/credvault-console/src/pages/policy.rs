@@ -3,10 +3,10 @@
 
 use axum::Extension;
 use axum::extract::State;
-use credvault_domain::Action;
 use credvault_proto::v1;
 use maud::{Markup, html};
 
+use super::actions::options;
 use super::{Given, Shared};
 use crate::console::Console;
 use crate::fields::Fields;
@@ -78,21 +78,7 @@ fn form(fields: &Fields) -> Markup {
 /// The choice of an action, by the gRPC service that has it.
 fn actions(chosen: &str) -> Markup {
     let chosen = if chosen.is_empty() { USUAL } else { chosen };
-    let of = |service: &'static str| Action::ALL.iter().filter(move |action| action.service() == service);
-    html! {
-        label {
-            "Action "
-            select name="action" {
-                @for service in SERVICES {
-                    optgroup label=(service) {
-                        @for action in of(service) {
-                            option value=(action.as_str()) selected[action.as_str() == chosen] { (action.as_str()) }
-                        }
-                    }
-                }
-            }
-        }
-    }
+    html! { label { "Action " select name="action" { (options(&SERVICES, chosen)) } } }
 }
 
 async fn answer(console: &Console, fields: &Fields) -> Result<Markup, Refusal> {
@@ -221,6 +207,8 @@ fn effect(policy: &v1::DecidingPolicy) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use credvault_domain::Action;
+
     use super::*;
 
     fn decision(permitted: bool, ids: &[&str], denial: &str) -> v1::PolicyDecision {

@@ -1,5 +1,6 @@
 //! Records of the audit log as a table, and what they have in common: which service and user did what, how often.
 
+use credvault_domain::{Action, ActionKind};
 use credvault_proto::v1;
 use maud::{Markup, html};
 
@@ -11,16 +12,34 @@ use crate::words::{number, outcome, when};
 
 const HEADINGS: [&str; 7] = ["Time", "Service", "User", "Action", "About", "Outcome", "More"];
 
-/// Records of the audit log, newest first.
-pub(crate) fn records(tenant: &str, events: &[v1::AuditEvent]) -> Markup {
+/// Which records are shown, as to what this console reads to show its pages.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reads {
+    /// All records, those of its own reads among them.
+    All,
+    /// All but its own reads: what others did, and what the console changed.
+    OfOthers,
+}
+
+impl Reads {
+    /// Whether a call of this service and action is shown.
+    pub(crate) fn shows(self, console: &Console, service: &str, action: &str) -> bool {
+        let is_read = || Action::from_stored(action).is_some_and(|action| action.kind() == ActionKind::Read);
+        self == Self::All || service != console.target.caller || !is_read()
+    }
+}
+
+/// Records of the audit log, newest first. `here` is the connection whose page has them, to which no link is needed.
+pub(crate) fn records(tenant: &str, events: &[v1::AuditEvent], here: &str) -> Markup {
     if events.is_empty() {
         return html! { p { "There is no such record." } };
     }
-    let rows: Vec<_> = events.iter().map(|event| row(tenant, event)).collect();
+    let rows: Vec<_> = events.iter().map(|event| row(tenant, event, here)).collect();
     table("Audit records", &HEADINGS, &rows)
 }
 
-fn row(tenant: &str, event: &v1::AuditEvent) -> Vec<Markup> {
+fn row(tenant: &str, event: &v1::AuditEvent, here: &str) -> Vec<Markup> {
+    let about = if event.provider.is_empty() { "connection" } else { event.provider.as_str() };
     let page = link("/connection", &[("tenant", tenant), ("id", event.connection_id.as_str())]);
     vec![
         when(event.time.as_ref()),
@@ -29,7 +48,8 @@ fn row(tenant: &str, event: &v1::AuditEvent) -> Vec<Markup> {
         html! { (event.action) },
         html! {
             @if event.connection_id.is_empty() { (event.provider) }
-            @else { a href=(page) { @if event.provider.is_empty() { "connection" } @else { (event.provider) } } }
+            @else if event.connection_id == here { (about) }
+            @else { a href=(page) { (about) } }
         },
         html! { (outcome(event)) @if !event.reason.is_empty() { " " code { (event.reason) } } },
         more(event),
@@ -79,6 +99,7 @@ pub(crate) async fn who_did(
     console: &Console,
     tenant: &str,
     filter: v1::AuditFilter,
+    reads: Reads,
 ) -> Result<Markup, Refusal> {
     const MOST: usize = 50;
     let groups =
@@ -86,7 +107,8 @@ pub(crate) async fn who_did(
     let group_by = groups.iter().map(|group| i32::from(*group)).collect();
     let request = v1::SummarizeAuditEventsRequest { filter: Some(filter), group_by };
     let answer = console.vault.audit(tenant)?.summarize_audit_events(request).await?.into_inner();
-    let rows: Vec<_> = answer.summaries.iter().take(MOST).map(summary).collect();
+    let is_shown = |summary: &&v1::AuditSummary| reads.shows(console, key(summary, 0), key(summary, 2));
+    let rows: Vec<_> = answer.summaries.iter().filter(is_shown).take(MOST).map(summary).collect();
     if rows.is_empty() {
         return Ok(html! { p { "There is no such record." } });
     }
@@ -94,11 +116,35 @@ pub(crate) async fn who_did(
     Ok(table("Who did what", &headings, &rows))
 }
 
+/// What the records of a sum have in common: service, user, action, outcome.
+fn key(summary: &v1::AuditSummary, index: usize) -> &str {
+    summary.keys.get(index).map_or("", String::as_str)
+}
+
 fn summary(summary: &v1::AuditSummary) -> Vec<Markup> {
-    let key = |index: usize| summary.keys.get(index).map_or("", String::as_str);
-    let mut cells = vec![html! { (short(key(0))) }];
-    cells.extend([1, 2, 3].map(|index| html! { (key(index)) }));
+    let mut cells = vec![html! { (short(key(summary, 0))) }];
+    cells.extend([1, 2, 3].map(|index| html! { (key(summary, index)) }));
     cells.push(html! { (number(summary.count)) });
     cells.extend([&summary.first_time, &summary.last_time].map(|time| when(time.as_ref())));
     cells
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_links_to_another_page_only_and_its_details_have_the_trace_id() {
+        let event = v1::AuditEvent {
+            connection_id: "c1".to_owned(),
+            provider: "shopify".to_owned(),
+            trace_id: "0af7651916cd43dd8448eb211c80319c".to_owned(),
+            ..Default::default()
+        };
+        let text = records("acme", std::slice::from_ref(&event), "").into_string();
+        assert!(text.contains("href=\"/connection?tenant=acme&amp;id=c1\">shopify</a>"), "{text}");
+        assert!(text.contains("<dt>Trace id</dt><dd>0af7651916cd43dd8448eb211c80319c</dd>"), "{text}");
+        let text = records("acme", &[event], "c1").into_string();
+        assert!(!text.contains("<a ") && text.contains(">shopify<"), "{text}");
+    }
 }

@@ -5,7 +5,7 @@ use credvault_proto::v1;
 use maud::{Markup, html};
 
 use crate::fields::Fields;
-use crate::frame::{choice, input};
+use crate::form::Form;
 use crate::refusal::Refusal;
 
 /// The names of the filter's fields, which links and forms carry on.
@@ -23,6 +23,18 @@ const NAMES: [&str; 13] = [
     "unused_since",
     "ends_before",
     "deleted",
+];
+
+/// What the form calls the fields of the API that people fill in.
+pub(crate) const RENAMED: [(&str, &str); 8] = [
+    ("selection.provider", "provider"),
+    ("selection.account_name", "account"),
+    ("selection.auth_mode", "mode"),
+    ("owner.user_id", "user"),
+    ("selection.created_since", "created_since"),
+    ("selection.created_before", "created_before"),
+    ("selection.unused_since", "unused_since"),
+    ("selection.ends_before", "ends_before"),
 ];
 
 const STATES: [(&str, &str); 5] = [
@@ -125,23 +137,24 @@ pub(crate) fn day(fields: &Fields, name: &str) -> Result<Option<prost_types::Tim
     }
 }
 
-/// The filter as a form that shows the list anew.
-pub(crate) fn form(fields: &Fields) -> Markup {
-    let text = |name, label| input("text", name, label, fields.get(name));
-    let date = |name, label| input("date", name, label, fields.get(name));
+/// The filter as a form that shows the list anew. It keeps what was sent, also if that was refused.
+pub(crate) fn form(fields: &Fields, refusal: Option<&Refusal>) -> Markup {
+    let form = Form { fields, refusal };
+    let text = |name, label| form.input("text", name, label);
+    let date = |name, label| form.input("date", name, label);
     let more = ["mode", "owner", "user", "created_since", "created_before", "unused_since", "ends_before"];
     html! {
         form class="filter" method="get" action="/connections" {
             input type="hidden" name="tenant" value=(fields.tenant());
             (text("provider", "Provider"))
             (text("account", "Account"))
-            (choice("state", "State", fields.get("state"), &STATES))
-            (choice("health", "Health", fields.get("health"), &HEALTHS))
-            (choice("enabled", "Served", fields.get("enabled"), &SWITCHES))
+            (form.choice("state", "State", &STATES))
+            (form.choice("health", "Health", &HEALTHS))
+            (form.choice("enabled", "Served", &SWITCHES))
             details open[more.iter().any(|name| !fields.get(name).is_empty())] {
                 summary { "More filters" }
                 (text("mode", "Auth mode"))
-                (choice("owner", "Owner", fields.get("owner"), &OWNERS))
+                (form.choice("owner", "Owner", &OWNERS))
                 (text("user", "User"))
                 (date("created_since", "Created on or after"))
                 (date("created_before", "Created before"))

@@ -16,9 +16,9 @@ pub enum HealthState {
     Ending,
     /// Its time is over.
     Ended,
-    /// It does not work, and its owner has to act.
+    /// It does not work, and its owner or the platform has to act.
     Error,
-    /// Whether it works is not known; the vault is finding out.
+    /// Whether it works is not known, or it does not at the moment; the vault tries by itself.
     Uncertain,
     /// Its provider fails for many, and there is nothing to do but wait.
     ProviderIncident,
@@ -44,6 +44,8 @@ pub struct Health {
     pub state: HealthState,
     /// Whether it goes on without its owner; `None` without a credential.
     pub renewal: Option<Renewal>,
+    /// Since when it is so, in the states ERROR, UNCERTAIN and ENDED, if that is known.
+    pub since: Option<Timestamp>,
     /// When its grant or key ends, if that is known.
     pub grant_end: Option<Timestamp>,
     /// What went wrong last, with words for people.
@@ -145,6 +147,7 @@ mod tests {
         let of = |state, renewal, days: u32| Health {
             state,
             renewal: Some(renewal),
+            since: None,
             grant_end: Some(now.after(DAY * days)),
             last_error: None,
             words: None,
@@ -174,8 +177,10 @@ mod tests {
             reason: Reason::ReauthorizationRequired.as_str().to_owned(),
             code: None,
             pause: None,
+            status: None,
             time: now,
             retry_time: None,
+            down_time: None,
             recover_time: None,
         };
         let words = Words::of(&error, "Xero");

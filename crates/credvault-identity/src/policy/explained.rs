@@ -190,7 +190,7 @@ impl Policies {
     }
 
     /// A policy as its file has it, by its id.
-    fn deciding(&self, id: String, unevaluated: bool) -> DecidingPolicy {
+    pub(super) fn deciding(&self, id: String, unevaluated: bool) -> DecidingPolicy {
         let policy = self.all.iter().find(|policy| policy.id().to_string() == id);
         let annotations = policy.into_iter().flat_map(|policy| policy.annotations());
         let annotations = annotations.filter(|(name, _)| *name != "id");

@@ -44,6 +44,11 @@ impl Narrowed {
         narrowed
     }
 
+    /// The policies that can apply.
+    pub(super) fn policies(&self) -> impl Iterator<Item = &Policy> {
+        self.policies.policies()
+    }
+
     /// The decision of the policies on a request.
     pub(super) fn answer(
         &self,
@@ -118,7 +123,7 @@ fn fits_principal(policy: &Policy, principal: &EntityUid) -> bool {
 }
 
 /// Whether a policy names the action or a group that the action is in.
-fn fits_action(policy: &Policy, names: &[&str]) -> bool {
+pub(super) fn fits_action(policy: &Policy, names: &[&str]) -> bool {
     let named = |uid: &EntityUid| names.contains(&uid.id().unescaped());
     match policy.action_constraint() {
         ActionConstraint::Any => true,

@@ -4,9 +4,10 @@
 use std::sync::Arc;
 
 use credvault_domain::{
-    Action, Connection, ConnectionId, Owner, Permit, Reach, TenantId, TenantScope, UserId, Violations,
+    Action, Connection, ConnectionId, Owner, Permit, Reach, TenantId, TenantScope, TrustDomain, UserId,
+    Violations,
 };
-use credvault_identity::{Explanation, Facts, NeverAsked, PolicyQuestion};
+use credvault_identity::{Explanation, Facts, NeverAsked, Policies, PolicyQuestion};
 use credvault_store::Weighed as _;
 
 use super::{Call, Origin, Subject};
@@ -95,6 +96,12 @@ impl Call {
     /// What the policies in use say about a call that might be made.
     pub(crate) fn explain(&self, question: &PolicyQuestion) -> Result<Explanation, NeverAsked> {
         self.context.identity.explain(question)
+    }
+
+    /// The policies in use, and the trust domains whose services can call. They are the same for many questions.
+    pub(crate) fn policies_in_use(&self) -> (Arc<Policies>, Vec<TrustDomain>) {
+        let identity = &self.context.identity;
+        (identity.policies(), identity.trust().domains())
     }
 
     /// The permission for a change that this very request has made before, and whose subject is gone: policy was asked then,

@@ -1,7 +1,7 @@
 //! The addresses of the connect page under the vault's `public.url`: where its URL is opened, where the page is, and where a
 //! consent comes back to.
 
-use credvault_domain::ConnectSessionId;
+use credvault_domain::{ConnectSessionId, ConnectionId, ProviderId};
 use credvault_store::Error as StoreError;
 
 use crate::{Context, Refusal};
@@ -35,23 +35,52 @@ pub fn page_path(id: ConnectSessionId) -> String {
     format!("/connect/s/{id}")
 }
 
-/// The path that a consent of the page comes back to.
-pub(super) fn return_path(id: ConnectSessionId, way: ConsentWay) -> String {
-    match way {
-        ConsentWay::Window => format!("/connect/s/{id}/window"),
-        ConsentWay::Page => page_path(id),
-    }
+/// A consent that a page waits for, as the address says that the consent comes back to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Awaited {
+    /// The session of the page.
+    pub session: ConnectSessionId,
+    /// How the page has sent its person to the provider.
+    pub way: ConsentWay,
+    /// The connection that is to be connected.
+    pub connection: ConnectionId,
+    /// The provider's id in the catalog.
+    pub provider: ProviderId,
 }
 
-/// The session whose page a consent comes back to, and the way; `None` if `url` is no such page at the vault's own `origin`.
-/// For the callback's page, which completes the consent by `Visit::complete` if the browser has that session, and otherwise
-/// tells the page that opened the window.
-pub fn session_of(url: &str, origin: &str) -> Option<(ConnectSessionId, ConsentWay)> {
-    let place = url.strip_prefix(origin)?.strip_prefix("/connect/s/")?;
-    match place.split_once('/') {
-        None => Some((place.parse().ok()?, ConsentWay::Page)),
-        Some((id, "window")) => Some((id.parse().ok()?, ConsentWay::Window)),
-        Some(_) => None,
+impl Awaited {
+    /// The path that the consent comes back to. What it connects stands in the query, for the pages that say how it ended.
+    pub(super) fn return_path(&self) -> String {
+        let rest = match self.way {
+            ConsentWay::Window => "/window",
+            ConsentWay::Page => "",
+        };
+        format!("{}{rest}?{}", page_path(self.session), self.query())
+    }
+
+    /// What says in an address which connection it is about, as [`Awaited::read`] reads it.
+    pub fn query(&self) -> String {
+        format!("of={}&at={}", self.connection, self.provider.as_str())
+    }
+
+    /// The consent that comes back to `url`; `None` if that is no page for consents at the vault's own `origin`. For the
+    /// callback's page, which completes the consent by `Visit::complete` if the browser has that session, and otherwise tells the
+    /// page that opened the window.
+    pub fn read(url: &str, origin: &str) -> Option<Self> {
+        let place = url.strip_prefix(origin)?.strip_prefix("/connect/s/")?;
+        let (path, query) = place.split_once('?')?;
+        let (session, way) = match path.split_once('/') {
+            None => (path, ConsentWay::Page),
+            Some((session, "window")) => (session, ConsentWay::Window),
+            Some(_) => return None,
+        };
+        let (connection, provider) = query.strip_prefix("of=")?.split_once("&at=")?;
+        Some(Self {
+            session: session.parse().ok()?,
+            way,
+            connection: connection.parse().ok()?,
+            provider: ProviderId::parse(provider).ok()?,
+        })
     }
 }
 
@@ -63,15 +92,20 @@ mod tests {
     fn only_what_the_page_itself_gives_is_found_again() {
         const ORIGIN: &str = "https://connect.example.com";
         let id: ConnectSessionId = "0193a5b2-7c40-7cc1-9d3e-1f2a3b4c5d6e".parse().expect("an id");
+        let connection: ConnectionId = "0193a5b2-7c40-7cc1-9d3e-00000000000c".parse().expect("an id");
         for way in [ConsentWay::Window, ConsentWay::Page] {
-            let url = format!("{ORIGIN}{}", return_path(id, way));
-            assert_eq!(session_of(&url, ORIGIN), Some((id, way)));
-            assert_eq!(session_of(&url, "https://app.example.com"), None);
+            let provider = ProviderId::parse("shopify").expect("a name");
+            let awaited = Awaited { session: id, way, connection, provider };
+            let url = format!("{ORIGIN}{}", awaited.return_path());
+            assert_eq!(Awaited::read(&url, ORIGIN), Some(awaited));
+            assert_eq!(Awaited::read(&url, "https://app.example.com"), None);
         }
         for url in ["", ORIGIN, "https://connect.example.com/connect/s/x", "/connect/s/"] {
-            assert_eq!(session_of(url, ORIGIN), None, "{url}");
+            assert_eq!(Awaited::read(url, ORIGIN), None, "{url}");
         }
-        let longer = format!("{ORIGIN}{}/else", page_path(id));
-        assert_eq!(session_of(&longer, ORIGIN), None);
+        for rest in ["/else?of=x&at=y", "?of=x&at=shopify", &format!("?at=shopify&of={connection}")] {
+            let url = format!("{ORIGIN}{}{rest}", page_path(id));
+            assert_eq!(Awaited::read(&url, ORIGIN), None, "{url}");
+        }
     }
 }

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use credvault_catalog::Verdict;
 use credvault_domain::{
-    AccountName, Action, ConnectAction, ConnectionId, Owner, Revocation, Version, Violations,
+    AccountName, Action, ConnectAction, ConnectionId, Owner, ProviderId, Revocation, Version, Violations,
 };
 use secrecy::SecretString;
 
+use super::begun::make_way;
 use super::entry::{Entry, Values, Way, check_way, values};
 use super::listing::provider_name;
 use super::reach::connection;
@@ -27,6 +28,17 @@ pub struct Tried {
     pub account: Option<String>,
     /// Whether it is another account than the one that was known.
     pub account_changed: bool,
+}
+
+/// A credential that a person has filled in, and that is stored.
+#[derive(Debug)]
+pub struct Stored {
+    /// The connection that has it.
+    pub connection: ConnectionId,
+    /// The version that it is stored as.
+    pub version: Version,
+    /// What the provider said of it; `None` if the vault cannot ask.
+    pub verdict: Option<Verdict>,
 }
 
 /// What the end of a connection would mean, for the person to confirm.
@@ -53,6 +65,8 @@ pub struct Consequences {
 /// What the end of a connection has come to.
 #[derive(Debug)]
 pub struct Ended {
+    /// The provider's id in the catalog.
+    pub provider: ProviderId,
     /// How the revocation at the provider stands; `None` if there was nothing to revoke.
     pub revocation: Option<Revocation>,
     /// The services of the application that have stopped.
@@ -99,13 +113,19 @@ impl Changes {
     ///
     /// # Errors
     /// As for CreateConnection, or the session does not permit it. Then nothing was stored.
-    pub async fn add(&self, entry: Entry) -> Result<ConnectionId, Refusal> {
+    pub async fn add(&self, entry: Entry) -> Result<Stored, Refusal> {
         let session = Arc::clone(&self.0.session);
         self.0
             .run(Action::CreateConnection, move |call| {
                 Box::pin(async move {
                     let create = entry.wanted(call, &session.terms, Way::Values)?;
-                    Ok(connections::create(call, create).await?.map(|created| created.id))
+                    make_way(call, &create, None).await?;
+                    let created = connections::create_tested(call, create).await?;
+                    Ok(created.map(|(created, verdict)| Stored {
+                        connection: created.id,
+                        version: created.current_version,
+                        verdict,
+                    }))
                 })
             })
             .await
@@ -115,12 +135,12 @@ impl Changes {
     /// before serves until then.
     ///
     /// # Errors
-    /// As for PutCredential, or the session does not permit it. Then nothing was stored.
+    /// As for PutCredential, it is another account's, or the session does not permit it. Then nothing was stored.
     pub async fn reconnect(
         &self,
         id: ConnectionId,
         filled: BTreeMap<String, SecretString>,
-    ) -> Result<Version, Refusal> {
+    ) -> Result<Stored, Refusal> {
         let session = Arc::clone(&self.0.session);
         self.0
             .run(Action::PutCredential, move |call| {
@@ -142,10 +162,16 @@ impl Changes {
                         expected: Ok(None),
                         credential: Some(credential),
                         config,
-                        verify: mode.test.is_some(),
+                        verify: mode.can_be_tried(),
+                        keeps_account: true,
                         reference: Ok(None),
                     };
-                    Ok(credentials::put(call, put).await?.map(|stored| stored.version))
+                    let stored = credentials::put_tested(call, put).await?;
+                    Ok(stored.map(|(stored, verdict)| Stored {
+                        connection: id,
+                        version: stored.version,
+                        verdict,
+                    }))
                 })
             })
             .await
@@ -220,7 +246,10 @@ impl Changes {
                     let _found =
                         connection(call, &session.terms, Some(ConnectAction::Disconnect), id).await?;
                     let stopped = connections::disconnect(call, id, None, Ok(None)).await?;
-                    Ok(stopped.map(|stopped| ended(stopped.connection.revocation, stopped.affected)))
+                    Ok(stopped.map(|stopped| {
+                        let connection = stopped.connection;
+                        ended(connection.provider, connection.revocation, stopped.affected)
+                    }))
                 })
             })
             .await
@@ -239,16 +268,17 @@ impl Changes {
                         connection(call, &session.terms, Some(ConnectAction::Remove), id).await?;
                     let revokes = found.current_version > 0;
                     let deleted = connections::delete(call, id, None, revokes, Ok(None)).await?;
-                    Ok(deleted.map(|deleted| ended(deleted.grant.revocation, deleted.affected)))
+                    Ok(deleted
+                        .map(|deleted| ended(found.provider, deleted.grant.revocation, deleted.affected)))
                 })
             })
             .await
     }
 }
 
-fn ended(revocation: Option<Revocation>, affected: Affected) -> Ended {
+fn ended(provider: ProviderId, revocation: Option<Revocation>, affected: Affected) -> Ended {
     let (services, more_services) = named(affected);
-    Ended { revocation, services, more_services }
+    Ended { provider, revocation, services, more_services }
 }
 
 /// The services by name, each once, and how many more there are.

@@ -16,7 +16,8 @@ use credvault_identity::Facts;
 use credvault_store::{ConnectionFilter, Error as StoreError, Recorded};
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::address::{ConsentWay, public_url, return_path};
+use super::address::{Awaited, ConsentWay, public_url};
+use super::begun::make_way;
 use super::entry::{Entry, Way};
 use super::reach::connection;
 use super::visit::{Changes, Visit};
@@ -42,8 +43,8 @@ fn session_value(id: ConnectSessionId) -> String {
 }
 
 impl Changes {
-    /// Begins a consent for another connection. One of the same name that has no credential, such as one that a person has begun
-    /// and left, is continued.
+    /// Begins a consent for another connection. One of the same name, mode and settings that has no credential, such as one that a
+    /// person has begun and left, is continued; with others, one that was begun here gives way.
     ///
     /// # Errors
     /// As for CreateConnection and BeginAuthorization, or the session does not permit it.
@@ -77,12 +78,14 @@ impl Changes {
     ) -> Result<Begun, Refusal> {
         let session = Arc::clone(&self.0.session);
         let origin = public_url(&self.0.context)?.to_owned();
-        let url = format!("{origin}{}", return_path(session.id, way));
         let begun = self
             .0
             .run(Action::BeginAuthorization, move |call| {
                 Box::pin(async move {
-                    let _found = connection(call, &session.terms, Some(action), id).await?;
+                    let (_, found) = connection(call, &session.terms, Some(action), id).await?;
+                    let awaited =
+                        Awaited { session: session.id, way, connection: id, provider: found.provider };
+                    let url = format!("{origin}{}", awaited.return_path());
                     consents::begin_for_page(call, id, session_value(session.id), (origin, url)).await
                 })
             })
@@ -126,6 +129,7 @@ async fn unconnected(call: &mut Call, create: Create) -> Result<Recorded<Connect
         let usable = context.store.apps().usable_in(&scope, &place).await?;
         let _app = usable.ok_or(ConsentError::AppMissing)?;
     }
+    make_way(call, &create, Some((&auth_mode, &config))).await?;
     let name = create.account_name.clone()?;
     let filter = ConnectionFilter {
         owner: Some(owner),

@@ -16,6 +16,11 @@ use crate::connections::{Create, chosen_mode};
 use crate::credentials::GivenCredential;
 use crate::{Call, Parsed, Refusal};
 
+/// The label of connections that were added on a page of the vault's.
+pub const ADDED_ON: &str = "added_on";
+/// Its value for the connect page.
+pub const CONNECT_PAGE: &str = "connect_page";
+
 /// A form for another connection, as a person has filled it in.
 pub struct Entry {
     /// The provider's id in the catalog.
@@ -82,7 +87,7 @@ impl Entry {
             auth_mode: auth_mode.as_str().to_owned(),
             account_name: name.map_err(|rule| Violations::of("account_name", rule.to_string())),
             config,
-            labels: Ok(Labels::default()),
+            labels: Ok(Labels::from_stored([(ADDED_ON.to_owned(), CONNECT_PAGE.to_owned())].into())),
             external_account_id: Ok(None),
             rotation_period: Ok(None),
             credential: (way == Way::Values).then_some(credential),
@@ -96,9 +101,10 @@ impl Entry {
 /// Refuses an auth mode whose connections get their credential in another way.
 pub(super) fn check_way(mode: &Mode, way: Way) -> Parsed<()> {
     let (fits, rule) = match way {
-        Way::Values => {
-            (mode.takes_values(), "must be one whose values a person fills in; begin a consent for this one")
-        }
+        Way::Values => (
+            mode.can_be_filled_in(),
+            "must be one whose values a person fills in; choose another way for this one",
+        ),
         Way::Consent => {
             (mode.asks_consent(), "must be one that has a consent; fill in the values for this one")
         }

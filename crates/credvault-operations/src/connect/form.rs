@@ -30,6 +30,8 @@ pub struct Form {
     pub by_consent: bool,
     /// Whether the person can fill in the secrets.
     pub by_values: bool,
+    /// Whether the provider is asked about what the person has filled in before it is stored.
+    pub is_tested: bool,
     /// The fields of the settings.
     pub settings: Vec<FormField>,
     /// The fields of the secrets.
@@ -39,24 +41,34 @@ pub struct Form {
 }
 
 impl Form {
-    fn new(provider: &Provider, (auth_mode, mode): (AuthMode, &Mode), config: &Config) -> Self {
+    /// The form of a provider's mode, with these settings filled in.
+    ///
+    /// # Errors
+    /// There is no way in which a person could connect an account.
+    fn new(provider: &Provider, (auth_mode, mode): (AuthMode, &Mode), config: &Config) -> Parsed<Self> {
+        if !mode.asks_consent() && !mode.can_be_filled_in() {
+            let rule =
+                "must be one whose secrets the provider's file names, or with a consent; choose another";
+            return Err(Violations::of("auth_mode", rule));
+        }
         let settings = mode.settings_form();
         let value = |field: &FormField| {
             let value = config.get(field.name.as_str())?;
             Some((field.name.as_str().to_owned(), text_of(value)))
         };
-        Self {
+        Ok(Self {
             provider: provider.id.clone(),
             provider_name: provider.display_name.clone(),
             auth_mode,
             mode_name: mode.display_name.clone(),
             help_url: provider.documentation_url.clone(),
             by_consent: mode.asks_consent(),
-            by_values: mode.takes_values(),
+            by_values: mode.can_be_filled_in(),
+            is_tested: mode.can_be_tried(),
             values: settings.iter().filter_map(value).collect(),
             settings,
             secrets: mode.secrets_form(),
-        }
+        })
     }
 }
 
@@ -81,7 +93,7 @@ impl Visit {
                         return Err(SessionLimit::Provider.into());
                     }
                     providers::get(call, id, |provider, _| -> Parsed<Form> {
-                        Ok(Form::new(provider, chosen_mode(provider, &name)?, &Config::default()))
+                        Form::new(provider, chosen_mode(provider, &name)?, &Config::default())
                     })
                     .await
                 })
@@ -103,7 +115,8 @@ impl Visit {
                 let context = Arc::clone(&call.context);
                 let mode = context.mode(&found.provider, &found.auth_mode)?;
                 let provider = context.catalog.get(&found.provider).ok_or(Refusal::ProviderUnknown)?;
-                call.recorded(&permit, Form::new(provider, (found.auth_mode, mode), &found.config)).await
+                let form = Form::new(provider, (found.auth_mode, mode), &found.config)?;
+                call.recorded(&permit, form).await
             })
         })
         .await

@@ -8,6 +8,7 @@ use credvault_domain::{
 };
 use credvault_store::{ConnectionFilter, Listed};
 
+use super::begun::is_only_begun;
 use super::reach::Rights;
 use super::visit::Visit;
 use crate::connections::{self, Described};
@@ -48,6 +49,8 @@ pub struct ListedConnection {
     pub state: ConnectionState,
     /// How it is, in one word.
     pub health: HealthState,
+    /// Whether its owner can help, where something is the matter.
+    pub owner_helps: bool,
     /// What is the matter and what to do, in the words of the account's owner; `None` if nothing is.
     pub text: Option<String>,
     /// The reason of the state ERROR, as errors name it.
@@ -63,7 +66,8 @@ pub struct ListedConnection {
 }
 
 impl Visit {
-    /// The connections that the page shows, from `page_token` on; empty for the first part.
+    /// The connections that the page shows, from `page_token` on; empty for the first part. Those that the person has begun to add
+    /// there and has not connected are not among them.
     ///
     /// # Errors
     /// As for ListConnections.
@@ -84,9 +88,11 @@ impl Visit {
                 let listed = connections::list(call, (filter, None), paging).await?;
                 let (scope, context) = (call.scope()?, Arc::clone(&call.context));
                 let mut rights = Rights::new(call, &scope, terms);
-                Ok(listed.map(|Listed { items, next_page_token }| Listing {
-                    connections: items.into_iter().map(|item| shown(&context, item, &mut rights)).collect(),
-                    next_page_token,
+                Ok(listed.map(|Listed { mut items, next_page_token }| {
+                    items.retain(|item| !is_only_begun(&item.connection));
+                    let connections =
+                        items.into_iter().map(|item| shown(&context, item, &mut rights)).collect();
+                    Listing { connections, next_page_token }
                 }))
             })
         })
@@ -98,6 +104,14 @@ fn shown(context: &Context, described: Described, rights: &mut Rights<'_>) -> Li
     let Described { connection, health, .. } = described;
     let mode = context.mode(&connection.provider, &connection.auth_mode).ok();
     let actions = rights.of(&connection, mode);
+    let owner_helps = match health.state {
+        HealthState::NotConnected | HealthState::Ending | HealthState::Ended => true,
+        HealthState::Error => {
+            let lasting = health.last_error.as_ref().filter(|(error, _)| error.recover_time.is_none());
+            lasting.is_none_or(|(error, _)| error.asks_owner())
+        }
+        HealthState::Ok | HealthState::Uncertain | HealthState::ProviderIncident => false,
+    };
     let error = health.last_error.map(|(_, words)| words.customer);
     let verified = connection.last_verified_time.filter(|_| connection.current_version > 0);
     let since_test = verified.map(|time| time.until(context.now()));
@@ -111,12 +125,13 @@ fn shown(context: &Context, described: Described, rights: &mut Rights<'_>) -> Li
         disabled: !connection.enabled,
         state: connection.state,
         health: health.state,
+        owner_helps,
         text: error
             .filter(|_| health.state == HealthState::Error)
             .or_else(|| health.words.map(|words| words.customer)),
         reason: connection.error.map(|error| error.reason),
         by_consent: mode.is_some_and(|mode| mode.asks_consent()),
-        by_values: mode.is_some_and(|mode| mode.takes_values()),
+        by_values: mode.is_some_and(|mode| mode.can_be_filled_in()),
         since_test,
         actions,
         provider: connection.provider,

@@ -96,7 +96,7 @@ fn is_of_use(action: ConnectAction, connection: &Connection, mode: Option<&Mode>
     let has_credential = connection.current_version > 0;
     match action {
         ConnectAction::Add => false,
-        ConnectAction::Reconnect => mode.is_some(),
+        ConnectAction::Reconnect => mode.is_some_and(|mode| mode.asks_consent() || mode.can_be_filled_in()),
         ConnectAction::Test => has_credential && mode.is_some_and(|mode| mode.test.is_some()),
         ConnectAction::SetDefault => !connection.default,
         ConnectAction::Disconnect => has_credential,

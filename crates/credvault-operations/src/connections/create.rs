@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use credvault_catalog::{Mode, Provider};
+use credvault_catalog::{Mode, Provider, Verdict};
 use credvault_domain::{
     AccountName, AuthMode, Config, Connection, Labels, LimitKind, Owner, ProviderId, Violations,
 };
@@ -11,7 +11,7 @@ use credvault_store::{NewConnection, NewCredential, Recorded, RotationPlan};
 use serde_json::{Map, Value};
 
 use crate::call::Subject;
-use crate::credentials::{GivenCredential, accepted_config, new_credential, try_out};
+use crate::credentials::{GivenCredential, accepted, accepted_config, new_credential, try_out};
 use crate::{Call, Context, Parsed, Refusal, Repeat};
 
 /// A connection to be created.
@@ -47,7 +47,18 @@ pub struct Create {
 ///
 /// # Errors
 /// Policy does not permit it, the request is not what the provider's auth mode takes, or the name is taken.
-pub async fn create(call: &mut Call, mut create: Create) -> Result<Recorded<Connection>, Refusal> {
+pub async fn create(call: &mut Call, create: Create) -> Result<Recorded<Connection>, Refusal> {
+    Ok(create_tested(call, create).await?.map(|(connection, _)| connection))
+}
+
+/// The same, with what the provider said of the credential, if it was asked.
+///
+/// # Errors
+/// As for [`create`].
+pub(crate) async fn create_tested(
+    call: &mut Call,
+    mut create: Create,
+) -> Result<Recorded<(Connection, Option<Verdict>)>, Refusal> {
     let scope = call.scope()?;
     call.about(Subject::provider(&create.provider));
     let named = std::mem::replace(&mut create.owner, Ok(None))?;
@@ -56,17 +67,27 @@ pub async fn create(call: &mut Call, mut create: Create) -> Result<Recorded<Conn
     let permit = call.permit(&scope, facts)?;
     let write = call.write(&permit, std::mem::replace(&mut create.repeat, Ok(None)))?;
     let verify = create.verify;
-    let (mut new, credential) = checked(&call.context, owner, create)?;
-    if let Some(credential) = &credential {
-        let mode = call.context.mode(&new.provider, &new.auth_mode)?;
-        new.config = call.context.broker.discovered(mode, &new.config).await?;
-        if verify && mode.test.is_some() {
+    let (mut new, mut credential) = checked(&call.context, owner, create)?;
+    let context = call.context.clone();
+    let connections = context.store.connections();
+    let mut verdict = None;
+    if let Some(credential) = &mut credential {
+        let mode = context.mode(&new.provider, &new.auth_mode)?;
+        let tries = verify && mode.can_be_tried();
+        // A provider is asked only about what was not done before, and will not be refused.
+        if tries && let Some(before) = connections.before_create(&scope, &new, &write).await? {
+            return Ok(before.map(|connection| (connection, None)));
+        }
+        new.config = context.broker.discovered(mode, &new.config).await?;
+        if tries {
             call.count_everywhere(&scope, LimitKind::TestsPerMinute).await?;
-            try_out(&call.context, &scope, &new.provider, (mode, &new.config), credential).await?;
+            let said = try_out(&context, &scope, &new.provider, (mode, &new.config), credential).await?;
+            credential.accepted = accepted(&said, mode, &new.config);
+            verdict = Some(said);
         }
     }
-    let connections = call.context.store.connections();
-    Ok(connections.create(&scope, &new, credential.as_ref(), &write).await?)
+    let created = connections.create(&scope, &new, credential.as_ref(), &write).await?;
+    Ok(created.map(|connection| (connection, verdict)))
 }
 
 /// Holds everything against the provider's auth mode, and names all that is wrong at once.

@@ -67,14 +67,30 @@ fn health(
     let name = context.catalog.get(&connection.provider).map(|provider| provider.display_name.as_str());
     let name = name.unwrap_or(connection.provider.as_str());
     let (error, now) = (record.last_error.clone(), context.now());
+    let state = record.state(connection, has_incident, now);
+    let grant_end = record.grant.and_then(|grant| grant.end).or(connection.expire_time);
     let health = Health {
-        state: record.state(connection, has_incident, now),
+        state,
+        since: match state {
+            HealthState::Error | HealthState::Uncertain => failing_since(connection, record),
+            HealthState::Ended => grant_end,
+            HealthState::NotConnected
+            | HealthState::Ok
+            | HealthState::Ending
+            | HealthState::ProviderIncident => None,
+        },
         renewal: (connection.current_version > 0).then(|| renewal(context, connection, record)),
-        grant_end: record.grant.and_then(|grant| grant.end).or(connection.expire_time),
+        grant_end,
         last_error: error.map(|error| (error.clone(), Words::of(&error, name))),
         words: None,
     };
     Health { words: health.in_words(name, now), ..health }
+}
+
+/// Since when a connection fails: as it shows, or since its access token has ended.
+fn failing_since(connection: &Connection, record: &HealthRecord) -> Option<Timestamp> {
+    let shown = connection.error.as_ref().map(|error| error.time);
+    shown.or_else(|| record.last_error.as_ref().and_then(|error| error.down_time))
 }
 
 /// The class of a connection. What has no record is a key, or was stored by an earlier release.

@@ -250,8 +250,12 @@ fn check_complete(request: &RequestAuth, fields: &SecretFields, mode: &Mode) -> 
 /// A missing credential, with the provider and user that were asked for.
 fn not_configured(error: StoreError, selector: &Selector) -> Refusal {
     match (error, selector) {
-        (StoreError::NoCredential, Selector::Provider { provider, user, .. }) => {
-            Refusal::NotConfigured { provider: provider.clone(), user: user.clone() }
+        (StoreError::NoCredential, Selector::Provider { provider, user, account }) => {
+            Refusal::NotConfigured {
+                provider: provider.clone(),
+                account: account.clone(),
+                user: user.clone(),
+            }
         }
         (error, _) => error.into(),
     }

@@ -65,6 +65,7 @@ pub(crate) fn new_credential(
         expire_time,
         schedule,
         consent_time: None,
+        accepted: None,
     })
 }
 

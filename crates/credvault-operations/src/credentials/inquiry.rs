@@ -116,6 +116,7 @@ async fn renew(context: &Context, question: &Question, calls: u32) -> (Settled, 
         Err(error) => {
             let (finding, pause) = match error {
                 RefreshError::Unavailable { retry }
+                | RefreshError::Answered { retry, .. }
                 | RefreshError::Incident { retry }
                 | RefreshError::Refused { retry } => (Finding::Unavailable, retry.min(MAX_OUTAGE_PAUSE)),
                 RefreshError::Throttled { retry } => (Finding::Throttled, retry.min(MAX_OUTAGE_PAUSE)),

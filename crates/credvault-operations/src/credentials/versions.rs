@@ -16,10 +16,19 @@ pub async fn list(
     paging: Parsed<Paging>,
 ) -> Result<Recorded<Listed<CredentialVersion>>, Refusal> {
     let scope = call.scope()?;
-    let (permit, _) = call.connection(id).await?;
+    let (permit, connection) = call.connection(id).await?;
     let page = call.page(Some(&scope), paging).await?;
-    let listed = call.context.store.credentials().list(&scope, id, &page).await?;
-    call.recorded(&permit, listed).await
+    let Listed { items, next_page_token } = call.context.store.credentials().list(&scope, id, &page).await?;
+    let refreshes = call.context.mode(&connection.provider, &connection.auth_mode);
+    let refreshes = refreshes.is_ok_and(|mode| mode.refreshes());
+    let items = items.into_iter().map(|version| with_own_end(version, refreshes)).collect();
+    call.recorded(&permit, Listed { items, next_page_token }).await
+}
+
+/// A version with the time when it stops being served. One that is refreshed has none: what is stored is when the access
+/// token ends that came with it, and others have followed since.
+fn with_own_end(version: CredentialVersion, refreshes: bool) -> CredentialVersion {
+    CredentialVersion { expire_time: version.expire_time.filter(|_| !refreshes), ..version }
 }
 
 /// `RollbackCredential`: stores the content of an earlier version as a new one.
@@ -71,8 +80,11 @@ pub async fn destroy(
     repeat: Parsed<Option<Repeat>>,
 ) -> Result<Recorded<CredentialVersion>, Refusal> {
     let scope = call.scope()?;
-    let (permit, _) = call.connection(id).await?;
+    let (permit, connection) = call.connection(id).await?;
     call.subject.version = Some(version);
+    let refreshes = call.context.mode(&connection.provider, &connection.auth_mode);
+    let refreshes = refreshes.is_ok_and(|mode| mode.refreshes());
     let write = call.write(&permit, repeat)?;
-    Ok(call.context.store.credentials().destroy(&scope, id, version, &write).await?)
+    let destroyed = call.context.store.credentials().destroy(&scope, id, version, &write).await?;
+    Ok(destroyed.map(|version| with_own_end(version, refreshes)))
 }

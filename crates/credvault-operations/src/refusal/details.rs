@@ -27,7 +27,7 @@ impl Refusal {
     /// Names and numbers for programs, by key. The keys are part of the public contract.
     pub fn metadata(&self) -> Vec<(&'static str, String)> {
         match self {
-            Self::NotConfigured { provider, user } => {
+            Self::NotConfigured { provider, user, account: _ } => {
                 let user = user.as_ref().map(|user| ("user", user.as_str().to_owned()));
                 std::iter::once(("provider", provider.as_str().to_owned())).chain(user).collect()
             }
@@ -87,6 +87,7 @@ impl Refusal {
             Self::Identity(identity::Error::KeysUnavailable { retry, .. }) => Some(*retry),
             Self::Refresh(
                 RefreshError::Unavailable { retry }
+                | RefreshError::Answered { retry, .. }
                 | RefreshError::Incident { retry }
                 | RefreshError::Refused { retry }
                 | RefreshError::Clock { retry }

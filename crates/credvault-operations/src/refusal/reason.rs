@@ -288,6 +288,7 @@ fn of_refresh(error: RefreshError) -> Reason {
         RefreshError::Throttled { .. } => Reason::ProviderRateLimited,
         RefreshError::Crowded { .. } => Reason::RateLimited,
         RefreshError::Unavailable { .. }
+        | RefreshError::Answered { .. }
         | RefreshError::Incident { .. }
         | RefreshError::Refused { .. }
         | RefreshError::Clock { .. }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use credvault_catalog::{Mode, Provider};
 use credvault_domain::{
-    AuthMode, ConnectionState, Owner, ProviderId, Reason, Requirement, Timestamp, ToolName,
+    AuthMode, ConnectionState, LastError, Owner, ProviderId, Reason, Requirement, Timestamp, ToolName,
 };
 use credvault_store::ConnectionStanding;
 
@@ -188,6 +188,11 @@ impl Judge<'_> {
                 let problem = Some(Problem::Credential);
                 Check { problem, reason: Some(reason), time: Some(time), step, text, ..check }
             }
+            Some(Fault::Refresh(error)) => {
+                let (step, text) = next_while_failing(&error);
+                let (problem, time) = (Some(Problem::Credential), error.down_time);
+                Check { problem, reason: Some(error.reason), time, step, text, ..check }
+            }
             Some(Fault::Uncatalogued) => return self.uncatalogued(check),
             Some(Fault::Deleted(_) | Fault::NoCredential) | None => fitting(check, connection, consents),
         };
@@ -235,6 +240,23 @@ fn next_after(reason: &str, consents: bool) -> (Step, &'static str) {
     } else {
         (Step::AskAdministrator, "ask an administrator, who finds the cause in the vault's log")
     }
+}
+
+/// What to do while the vault cannot get an access token.
+fn next_while_failing(error: &LastError) -> (Step, &'static str) {
+    if error.passes() {
+        let text = "the vault could not renew the access token, and tries again by itself; last_error of GetConnection says \
+                    why and when";
+        return (Step::WaitForProvider, text);
+    }
+    if error.asks_owner() {
+        let text = "a setting or key of the connection is missing or cannot be used: have the account's owner give it with \
+                    UpdateConnection, PutCredential or BeginAuthorization";
+        return (Step::Reauthorize, text);
+    }
+    let text = "the vault cannot renew the access token: ask an administrator, whom last_error of GetConnection tells what is \
+                wrong, such as an app that the provider refuses (PutOAuthApp)";
+    (Step::AskAdministrator, text)
 }
 
 /// The verdict on a connection that works: whether it is what the tool can use.

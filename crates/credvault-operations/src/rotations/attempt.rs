@@ -216,6 +216,7 @@ impl Attempt {
             expire_time: minted.expire_time,
             schedule: None,
             consent_time: None,
+            accepted: None,
         };
         let from = self.replaced((mode, mint), minted);
         let (rotations, claimed) = (self.context.store.credential_rotations(), &*self.claimed);

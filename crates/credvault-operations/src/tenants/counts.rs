@@ -1,6 +1,7 @@
 //! How many connections there are in each state and health, of one tenant or of all together.
 
-use std::collections::HashMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap};
 
 use credvault_domain::{ConnectionState, HealthState, TenantId};
 use credvault_identity::Facts;
@@ -8,6 +9,9 @@ use credvault_store::{ConnectionCount, Recorded};
 
 use crate::connections::providers_with_incident;
 use crate::{Call, Parsed, Refusal};
+
+/// How many tenants with connections that do not work are named at most.
+const MOST_TENANTS: usize = 50;
 
 /// Whose connections are counted.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -29,6 +33,24 @@ pub struct ConnectionSum {
     pub count: i64,
 }
 
+/// The connections of one tenant in numbers.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TenantSums {
+    /// The tenant that has them.
+    pub tenant: TenantId,
+    /// The sums of all its connections.
+    pub sums: Vec<ConnectionSum>,
+}
+
+/// What is counted: all together, and by tenant where many are asked about.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ConnectionSums {
+    /// The sums over all tenants that are counted.
+    pub sums: Vec<ConnectionSum>,
+    /// The tenants with the most connections that do not work; none where one tenant is asked about.
+    pub by_tenant: Vec<TenantSums>,
+}
+
 /// `CountConnections`: of one tenant, or of all that policy shows to the caller.
 ///
 /// # Errors
@@ -36,7 +58,7 @@ pub struct ConnectionSum {
 pub async fn count_connections(
     call: &mut Call,
     whose: Parsed<CountedTenants>,
-) -> Result<Recorded<Vec<ConnectionSum>>, Refusal> {
+) -> Result<Recorded<ConnectionSums>, Refusal> {
     let tenant = match &whose {
         Ok(CountedTenants::One(tenant)) => tenant.clone(),
         Ok(CountedTenants::All) | Err(_) => None,
@@ -44,18 +66,47 @@ pub async fn count_connections(
     let (permit, scope) = call.administer(tenant, Facts::default())?;
     let incidents = providers_with_incident(&call.context);
     let connections = call.context.store.connections();
-    let counts = match whose? {
-        CountedTenants::One(_) => connections.counts(&scope, &incidents).await?,
+    let counted = match whose? {
+        CountedTenants::One(_) => {
+            let counts = connections.counts(&scope, &incidents).await?;
+            ConnectionSums { sums: sums(&counts), by_tenant: Vec::new() }
+        }
         CountedTenants::All => {
             let mut counts = connections.counts_everywhere(&scope, &incidents).await?;
             let mut shown: HashMap<TenantId, bool> = HashMap::new();
             counts.retain(|count| {
                 *shown.entry(count.tenant.clone()).or_insert_with(|| call.shows_tenant(&count.tenant))
             });
-            counts
+            ConnectionSums { sums: sums(&counts), by_tenant: troubled(&counts) }
         }
     };
-    call.recorded(&permit, sums(&counts)).await
+    call.recorded(&permit, counted).await
+}
+
+/// The tenants with connections that do not work, the most troubled first; the platform is none.
+fn troubled(counts: &[ConnectionCount]) -> Vec<TenantSums> {
+    let mut tenants: BTreeMap<&str, Vec<ConnectionCount>> = BTreeMap::new();
+    for count in counts.iter().filter(|count| !count.tenant.is_platform()) {
+        tenants.entry(count.tenant.as_str()).or_default().push(count.clone());
+    }
+    let mut broken: Vec<(i64, Vec<ConnectionCount>)> =
+        tenants.into_values().map(|counts| (not_working(&counts), counts)).collect();
+    broken.retain(|(number, _)| *number > 0);
+    // A stable sort: tenants with the same number stay in the order of their ids.
+    broken.sort_by_key(|(number, _)| Reverse(*number));
+    let named = |(_, counts): (i64, Vec<ConnectionCount>)| {
+        let tenant = counts.first()?.tenant.clone();
+        Some(TenantSums { tenant, sums: sums(&counts) })
+    };
+    broken.into_iter().take(MOST_TENANTS).filter_map(named).collect()
+}
+
+fn not_working(counts: &[ConnectionCount]) -> i64 {
+    let does_not_work = |health: HealthState| match health {
+        HealthState::Ended | HealthState::Error | HealthState::ProviderIncident => true,
+        HealthState::Ok | HealthState::Ending | HealthState::Uncertain | HealthState::NotConnected => false,
+    };
+    counts.iter().filter(|count| does_not_work(count.health)).map(|count| count.count).sum()
 }
 
 /// The sums over all tenants, in the order in which states and healths are declared. What there is none of is left out.
@@ -74,14 +125,33 @@ fn sums(counts: &[ConnectionCount]) -> Vec<ConnectionSum> {
 mod tests {
     use super::*;
 
+    fn count(tenant: &str, state: ConnectionState, health: HealthState, count: i64) -> ConnectionCount {
+        ConnectionCount { tenant: TenantId::from_stored(tenant.to_owned()), state, health, count }
+    }
+
+    #[test]
+    fn tenants_with_the_most_that_does_not_work_come_first_and_healthy_ones_are_left_out() {
+        let mut counts = vec![
+            count(TenantId::PLATFORM, ConnectionState::Error, HealthState::Error, 9),
+            count("well", ConnectionState::Connected, HealthState::Ok, 9),
+            count("few", ConnectionState::Error, HealthState::Error, 1),
+            count("many", ConnectionState::Connected, HealthState::Ok, 7),
+            count("many", ConnectionState::Error, HealthState::Ended, 2),
+            count("many", ConnectionState::Connected, HealthState::ProviderIncident, 1),
+        ];
+        let named = |counts: &[ConnectionCount]| -> Vec<(String, i64)> {
+            let all = |one: &TenantSums| one.sums.iter().map(|sum| sum.count).sum::<i64>();
+            troubled(counts).iter().map(|one| (one.tenant.as_str().to_owned(), all(one))).collect()
+        };
+        assert_eq!(named(&counts), [("many".to_owned(), 10), ("few".to_owned(), 1)]);
+        let more =
+            (0..60).map(|number| count(&format!("t{number}"), ConnectionState::Error, HealthState::Error, 1));
+        counts.extend(more);
+        assert_eq!(named(&counts).len(), MOST_TENANTS);
+    }
+
     #[test]
     fn what_is_alike_is_summed_over_tenants_and_what_is_not_there_left_out() {
-        let count = |tenant: &str, state, health, count| ConnectionCount {
-            tenant: TenantId::from_stored(tenant.to_owned()),
-            state,
-            health,
-            count,
-        };
         let counts = [
             count("b", ConnectionState::Error, HealthState::Error, 1),
             count("a", ConnectionState::Connected, HealthState::Ok, 2),

@@ -1,8 +1,10 @@
-//! How many connections there are in each state and health: of one tenant, or of each tenant at once, in one query.
+//! How many connections there are in each state and health: of one tenant, or of each tenant at once, in one query. And how many
+//! of a tenant have the same provider and kind of owner.
 
-use credvault_domain::{ConnectionState, HealthState, ProviderId, TenantId, TenantScope, Timestamp};
+use credvault_domain::{ConnectionState, HealthState, Owner, ProviderId, TenantId, TenantScope, Timestamp};
 use sea_orm::{ConnectionTrait as _, QueryResult, Statement, Value};
 
+use super::row::owner;
 use crate::database::session::Reading;
 use crate::database::transaction::across_tenants;
 use crate::health::state::{health_number, numbered_health};
@@ -21,7 +23,43 @@ pub struct ConnectionCount {
     pub count: i64,
 }
 
+/// The connections of a tenant that policies look at alike, if they do not look at who the owning user is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ConnectionKind {
+    /// The provider of all of them.
+    pub provider: ProviderId,
+    /// The owner: the tenant or platform, or one of the users who own some.
+    pub owner: Owner,
+    /// How many there are.
+    pub count: i64,
+}
+
 impl Connections<'_> {
+    /// The kinds of a tenant's connections that are not deleted, whether it is served or not; at most `most` of them.
+    ///
+    /// # Errors
+    /// The tenant does not exist, or the database fails.
+    pub async fn kinds(&self, scope: &TenantScope, most: u32) -> Result<Vec<ConnectionKind>, Error> {
+        let reading = self.store.query_any(scope.tenant()).await?;
+        let sql = "SELECT provider, min(owner_user) AS owner, count(*) AS count
+            FROM connections
+            WHERE tenant_id = $1 AND delete_time IS NULL
+            GROUP BY provider, CASE WHEN owner_user = '' THEN 0 ELSE 1 END
+            ORDER BY provider, owner
+            LIMIT $2";
+        let values: [Value; 2] = [scope.tenant().as_str().into(), i64::from(most).into()];
+        let query = Statement::from_sql_and_values(reading.tx.get_database_backend(), sql, values);
+        let kind = |row: &QueryResult| {
+            let owner_user: String = row.try_get("", "owner")?;
+            Ok(ConnectionKind {
+                provider: ProviderId::from_stored(row.try_get("", "provider")?),
+                owner: owner(scope.tenant().as_str(), &owner_user),
+                count: row.try_get("", "count")?,
+            })
+        };
+        reading.tx.query_all_raw(query).await?.iter().map(kind).collect()
+    }
+
     /// Counts the connections of a tenant that are not deleted, whether it is served or not. `incidents` are the providers
     /// that have an incident at the moment.
     ///

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use credvault_domain::{
-    AccountName, AuthMode, ConnectionId, ConnectionState, ErrorCause, Owner, ProviderId, TenantId,
+    AccountName, AuthMode, ConnectionId, ConnectionState, ErrorCause, LastError, Owner, ProviderId, TenantId,
     TenantScope, Timestamp, UserId, Version,
 };
 use sea_orm::sea_query::{Expr, ExprTrait as _, IntoCondition as _};
@@ -48,6 +48,8 @@ pub struct ConnectionStanding {
     pub expire_time: Option<Timestamp>,
     /// When the grant behind it ends unless it is renewed, if that is known.
     pub grant_end: Option<Timestamp>,
+    /// What went wrong last, while the vault tries again and there is or will be nothing to give out until that succeeds.
+    pub failing: Option<LastError>,
     /// The scopes of the last authorization request.
     pub scopes_asked: Vec<String>,
     /// The scopes that the provider granted, if it said so.
@@ -83,6 +85,11 @@ struct Row {
     current_version: i64,
     expire_time: Option<i64>,
     grant_end_time: Option<i64>,
+    failure_reason: Option<String>,
+    failure_pause: Option<String>,
+    failure_time: Option<i64>,
+    retry_time: Option<i64>,
+    down_time: Option<i64>,
     scopes_asked: Option<Value>,
     scopes_granted: Option<Value>,
     delete_time: Option<i64>,
@@ -121,6 +128,12 @@ pub(crate) async fn standings(
         .select_only()
         .columns(COLUMNS)
         .column(connection_health::Column::GrantEndTime)
+        // The connection has columns of these names, too.
+        .column_as(connection_health::Column::ErrorReason, "failure_reason")
+        .column_as(connection_health::Column::ErrorPause, "failure_pause")
+        .column_as(connection_health::Column::ErrorTime, "failure_time")
+        .column(connection_health::Column::RetryTime)
+        .column(connection_health::Column::DownTime)
         .into_model::<Row>();
     rows.all(tx).await?.into_iter().map(standing).collect()
 }
@@ -139,6 +152,7 @@ fn health() -> sea_orm::RelationDef {
 }
 
 fn standing(row: Row) -> Result<ConnectionStanding, Error> {
+    let failing = failing(&row);
     let error = match (row.error_reason, row.error_time) {
         (Some(reason), Some(time)) => {
             Some(ErrorCause { reason, code: row.error_code, time: Timestamp::from_micros(time) })
@@ -158,9 +172,25 @@ fn standing(row: Row) -> Result<ConnectionStanding, Error> {
         current_version: row.current_version,
         expire_time: row.expire_time.map(Timestamp::from_micros),
         grant_end: row.grant_end_time.map(Timestamp::from_micros),
+        failing,
         scopes_asked: scopes(row.scopes_asked)?,
         scopes_granted: scopes(row.scopes_granted)?,
         delete_time: row.delete_time.map(Timestamp::from_micros),
+    })
+}
+
+/// The error of a refresh that the vault repeats, if the access token has an end.
+fn failing(row: &Row) -> Option<LastError> {
+    let time = |micros: Option<i64>| micros.map(Timestamp::from_micros);
+    Some(LastError {
+        reason: row.failure_reason.clone()?,
+        code: None,
+        pause: row.failure_pause.clone(),
+        status: None,
+        time: time(row.failure_time)?,
+        retry_time: Some(time(row.retry_time)?),
+        down_time: Some(time(row.down_time)?),
+        recover_time: None,
     })
 }
 

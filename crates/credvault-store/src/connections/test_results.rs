@@ -5,16 +5,15 @@ use std::collections::BTreeMap;
 use credvault_domain::{
     Connection, ConnectionId, ConnectionState, EventType, Reason, StateChange, TenantScope, Version,
 };
-use sea_orm::ActiveValue::Set;
 use sea_orm::EntityTrait as _;
-use serde_json::json;
 
 use super::Connections;
 use crate::change::feed::ChangeKind;
 use crate::change::outbox::NewEvent;
 use crate::change::{Change, retrying};
+use crate::connections::accepted::keep;
 use crate::connections::lock::{locked_at, locked_live};
-use crate::connections::row::{connection, text_map};
+use crate::connections::row::connection;
 use crate::connections::writer::ConnectionRow;
 use crate::entity::connection::Model;
 use crate::entity::refresh;
@@ -89,8 +88,8 @@ impl Connections<'_> {
         if model.current_version != version || model.error_reason.is_some() {
             return Ok(());
         }
-        let (pause, reason) = (Some(pause.word()), reason.as_str());
-        remember_of_test(&change, &model, Failure { reason, code: None, pause, retry_time: None }).await?;
+        let failure = Failure::shown(reason.as_str(), None, Some(pause.word()));
+        remember_of_test(&change, &model, failure).await?;
         change.commit(()).await.map(Recorded::into_inner)
     }
 }
@@ -100,13 +99,10 @@ async fn accepted(
     change: &mut Change<'_>,
     model: Model,
     refresh: Option<refresh::Model>,
-    (account, settings): (Option<&str>, &BTreeMap<String, String>),
+    said: (Option<&str>, &BTreeMap<String, String>),
 ) -> Result<Model, Error> {
     // An access token that works says nothing about a refresh token that the provider has refused.
     let (settles, refreshes) = (refresh.as_ref().is_none_or(is_settled_by_test), refresh.is_some());
-    let known = model.external_account_id.clone();
-    let mut confirmed = text_map(model.confirmed_settings.clone())?;
-    confirmed.extend(settings.clone());
     let had_failed = model.state == ConnectionState::Error.as_str();
     let mut row = ConnectionRow::new(model);
     let was_dead = row.has_failed_with(Reason::ReauthorizationRequired);
@@ -114,14 +110,7 @@ async fn accepted(
         row.transition(StateChange::Accepted)?;
         row.recover();
     }
-    row.columns.last_verified_time = Set(Some(change.now.micros()));
-    let other = account.filter(|account| known.as_deref().is_some_and(|known| known != *account));
-    row.columns.found_account_id = Set(other.map(str::to_owned));
-    row.columns.external_account_id = Set(known.or_else(|| account.map(str::to_owned)));
-    if let Some(account) = account {
-        row.columns.confirmed_account_id = Set(Some(account.to_owned()));
-    }
-    row.columns.confirmed_settings = Set(json!(confirmed));
+    keep(&mut row, said, change.now)?;
     if let Some(refresh) = refresh.filter(|refresh| !settles && !refresh.refused) {
         // The grant seems to live, so the next refresh finds out at once.
         reconsider(change, refresh).await?;

@@ -112,8 +112,8 @@ impl ConnectionRow {
         let model = self.columns.update(&change.tx).await.map_err(taken)?;
         match &model.error_reason {
             Some(reason) if before != (model.error_reason.clone(), model.error_code.clone()) => {
-                let (code, pause, retry_time) = (model.error_code.as_deref(), None, None);
-                remember(change, &model, Failure { reason, code, pause, retry_time }).await?;
+                let failure = Failure::shown(reason, model.error_code.as_deref(), None);
+                remember(change, &model, failure).await?;
             }
             None if before.0.is_some() => recover(change, &model).await?,
             Some(_) | None => {}

@@ -17,6 +17,7 @@ use crate::Error;
 use crate::change::Change;
 use crate::change::feed::ChangeKind;
 use crate::change::outbox::NewEvent;
+use crate::connections::accepted::{Accepted, keep};
 use crate::connections::due_tests::first_test_time;
 use crate::connections::row::text_map;
 use crate::connections::writer::ConnectionRow;
@@ -49,6 +50,8 @@ pub struct NewCredential {
     pub schedule: Option<RefreshSchedule>,
     /// When its owner consented, if that was before it is stored; at the latest when it is.
     pub consent_time: Option<Timestamp>,
+    /// What the provider said of it, if it was tested before it is stored, and accepted.
+    pub accepted: Option<Accepted>,
 }
 
 /// A version to be stored, whose secret is where it belongs.
@@ -59,14 +62,27 @@ pub(crate) struct NewVersion {
     pub(crate) expire_time: Option<Timestamp>,
     pub(crate) schedule: Option<RefreshSchedule>,
     pub(crate) consent_time: Option<Timestamp>,
+    pub(crate) accepted: Option<Accepted>,
 }
 
 impl From<&NewCredential> for NewVersion {
     fn from(credential: &NewCredential) -> Self {
-        let NewCredential { fields, adopted, hints, expire_time, schedule, consent_time } =
+        let NewCredential { fields, adopted, hints, expire_time, schedule, consent_time, accepted } =
             credential.clone();
         let content = adopted.map_or(SecretContent::Fields(fields), SecretContent::Adopted);
-        Self { content, hints, expire_time, schedule, consent_time }
+        Self { content, hints, expire_time, schedule, consent_time, accepted }
+    }
+}
+
+impl NewVersion {
+    /// The content of an earlier version once more, of which no consent and no test is known.
+    pub(crate) fn again(
+        content: SecretContent,
+        hints: BTreeMap<String, String>,
+        expire_time: Option<Timestamp>,
+        schedule: Option<RefreshSchedule>,
+    ) -> Self {
+        Self { content, hints, expire_time, schedule, consent_time: None, accepted: None }
     }
 }
 
@@ -130,7 +146,8 @@ pub(crate) async fn store_version(
     }
     change.emit(NewEvent::credential(&model, version, true));
     change.set_connection(id, Some(version));
-    Ok((model, metadata(stored, version)?))
+    // For one that refreshes, what is stored is the end of its first access token, which is not its own.
+    Ok((model, CredentialVersion { expire_time: expires, ..metadata(stored, version)? }))
 }
 
 /// The row of a version of the connection, sealed.
@@ -204,6 +221,9 @@ fn with_credential(
     row.columns.found_account_id = Set(None);
     let test_time = first_test_time(change.now, change.store.keyring().random());
     row.columns.test_time = Set(Some(test_time.micros()));
+    if let Some(Accepted { account, settings }) = &credential.accepted {
+        keep(&mut row, (account.as_deref(), settings), change.now)?;
+    }
     Ok(row)
 }
 

@@ -23,6 +23,8 @@ pub struct Model {
     pub error_time: Option<i64>,
     pub retry_time: Option<i64>,
     pub recover_time: Option<i64>,
+    pub down_time: Option<i64>,
+    pub error_status: Option<i64>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -142,7 +142,7 @@ pub(crate) async fn outlived(change: &Change<'_>, model: &connection::Model) -> 
 pub(crate) async fn end(change: &Change<'_>, model: &connection::Model) -> Result<(), Error> {
     let sql = "UPDATE connection_health SET renewal = NULL, begin_time = NULL, renew_time = NULL,
             consent_end_time = NULL, named_end_time = NULL, grant_end_time = NULL, ending_time = NULL,
-            warn_time = NULL, retry_time = NULL
+            warn_time = NULL, retry_time = NULL, down_time = NULL
         WHERE tenant_id = $1 AND connection_id = $2";
     let values = [model.tenant_id.as_str().into(), model.id.into()];
     let backend = change.tx.get_database_backend();
@@ -163,7 +163,7 @@ async fn write(
             begin_time = excluded.begin_time, renew_time = excluded.renew_time,
             consent_end_time = excluded.consent_end_time, named_end_time = excluded.named_end_time,
             grant_end_time = excluded.grant_end_time, ending_time = excluded.ending_time,
-            warn_time = excluded.warn_time, retry_time = NULL,
+            warn_time = excluded.warn_time, retry_time = NULL, down_time = NULL,
             recover_time = CASE WHEN connection_health.error_time IS NOT NULL
                 THEN COALESCE(connection_health.recover_time, $11) END";
     let micros = |time: Option<Timestamp>| time.map(Timestamp::micros);

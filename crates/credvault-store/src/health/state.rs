@@ -1,12 +1,14 @@
 //! The health of a connection in one word: as a function of what is stored, as a condition on rows, and as an expression that
 //! rows are grouped by. All three must agree.
 
-use credvault_domain::{Connection, ConnectionState, HealthState, ProviderId, Reason, TenantId, Timestamp};
-use sea_orm::sea_query::{ExprTrait as _, Query, SelectStatement};
+use credvault_domain::{
+    Connection, ConnectionState, HealthState, PASSING_PAUSES, ProviderId, Reason, TenantId, Timestamp,
+};
+use sea_orm::sea_query::{ExprTrait as _, Query, SelectStatement, UnionType};
 use sea_orm::{ColumnTrait as _, Condition, Value};
 
 use crate::entity::connection::Column;
-use crate::entity::connection_health;
+use crate::entity::{connection, connection_health};
 use crate::health::read::HealthRecord;
 
 /// Which connections are wanted, by their health.
@@ -37,11 +39,13 @@ impl HealthRecord {
                 (false, _) => HealthState::Error,
             };
         }
-        match self.grant {
-            Some(grant) if over(grant.end) => HealthState::Ended,
+        match (self.grant, self.last_error.as_ref().filter(|error| error.stops_fetches(now))) {
+            (Some(grant), _) if over(grant.end) => HealthState::Ended,
+            (_, Some(error)) if !error.passes() => HealthState::Error,
             _ if has_incident => HealthState::ProviderIncident,
-            Some(grant) if over(grant.ending) => HealthState::Ending,
-            Some(_) | None => HealthState::Ok,
+            (_, Some(_)) => HealthState::Uncertain,
+            (Some(grant), None) if over(grant.ending) => HealthState::Ending,
+            (Some(_) | None, None) => HealthState::Ok,
         }
     }
 }
@@ -59,21 +63,71 @@ impl HealthFilter {
         let ended = || those(tenant, Condition::all().add(Health::GrantEndTime.lte(now.micros())));
         let ending = || those(tenant, Condition::all().add(Health::EndingTime.lte(now.micros())));
         let (is_ended, not_ended) = (Column::Id.in_subquery(ended()), Column::Id.not_in_subquery(ended()));
+        let up = || Column::Id.not_in_subquery(down(tenant, now, None));
+        let among = |lasts| Column::Id.in_subquery(failing(tenant, now, lasts));
         match self.state {
             HealthState::NotConnected => Condition::all().add(Column::CurrentVersion.eq(0)),
-            HealthState::Ok => credential.add(works()).add(calm()).add(Column::Id.not_in_subquery(ending())),
+            HealthState::Ok => {
+                credential.add(works()).add(calm()).add(Column::Id.not_in_subquery(ending())).add(up())
+            }
             HealthState::Ending => {
-                credential.add(works()).add(calm()).add(Column::Id.in_subquery(ending())).add(not_ended)
+                let is_ending = Column::Id.in_subquery(ending());
+                credential.add(works()).add(calm()).add(is_ending).add(not_ended).add(up())
             }
             HealthState::Ended => credential.add(works()).add(is_ended),
-            HealthState::Error => credential.add(failed()).add(Column::ErrorReason.ne(unknown())),
-            HealthState::Uncertain => credential.add(doubtful()).add(calm()),
+            HealthState::Error => {
+                let shown = failed().and(Column::ErrorReason.ne(unknown()));
+                let fails = Condition::any().add(shown).add(works().and(not_ended));
+                credential.add(among(Lasts::UntilHelped)).add(fails)
+            }
+            HealthState::Uncertain => {
+                let fails = Condition::any().add(doubtful()).add(works().and(not_ended));
+                credential.add(calm()).add(among(Lasts::ByItself)).add(fails)
+            }
             HealthState::ProviderIncident => {
-                let waits = Condition::any().add(doubtful()).add(works().and(not_ended));
-                credential.add(incident()).add(waits)
+                let lasts = down(tenant, now, Some(Lasts::UntilHelped));
+                let waits = works().and(not_ended).and(Column::Id.not_in_subquery(lasts));
+                credential.add(incident()).add(Condition::any().add(doubtful()).add(waits))
             }
         }
     }
+}
+
+/// How long fetches are refused because a refresh fails.
+#[derive(Clone, Copy)]
+enum Lasts {
+    /// Until an attempt succeeds, which needs no help.
+    ByItself,
+    /// Until the owner or the platform has acted.
+    UntilHelped,
+}
+
+/// The ids of a tenant's connections whose access token has ended while the vault tries to get another one.
+fn down(tenant: &TenantId, now: Timestamp, lasts: Option<Lasts>) -> SelectStatement {
+    use connection_health::Column as Health;
+    let why = lasts.map(|lasts| match lasts {
+        Lasts::ByItself => Condition::all().add(Health::ErrorPause.is_in(PASSING_PAUSES)),
+        Lasts::UntilHelped => Condition::any()
+            .add(Health::ErrorPause.is_null())
+            .add(Health::ErrorPause.is_not_in(PASSING_PAUSES)),
+    });
+    let is_down = Condition::all()
+        .add(Health::DownTime.lte(now.micros()))
+        .add(Health::RetryTime.is_not_null())
+        .add_option(why);
+    those(tenant, is_down)
+}
+
+/// The same, and the ids of those that show an error: found by two indexes, where one condition on both tables would read every
+/// connection of the tenant.
+fn failing(tenant: &TenantId, now: Timestamp, lasts: Lasts) -> SelectStatement {
+    let shown = Query::select()
+        .column(Column::Id)
+        .from(connection::Entity)
+        .and_where(Column::TenantId.eq(tenant.as_str()))
+        .and_where(Column::State.eq(ConnectionState::Error.as_str()))
+        .to_owned();
+    down(tenant, now, Some(lasts)).union(UnionType::All, shown).to_owned()
 }
 
 /// The health of a row of `connections` as `c`, joined with its row of `connection_health` as `h`, in SQL: the number of the
@@ -91,13 +145,17 @@ pub(crate) fn numbered_health(now: Timestamp, incidents: &[ProviderId], values: 
         false => format!("c.provider IN ({})", providers.join(", ")),
     };
     let failed = format!("c.state = '{}'", ConnectionState::Error.as_str());
+    let down = format!("h.down_time <= {now} AND h.retry_time IS NOT NULL");
+    let lasts = format!("COALESCE(h.error_pause, '') NOT IN ('{}')", PASSING_PAUSES.join("', '"));
     let cases = [
         ("c.current_version = 0".to_owned(), HealthState::NotConnected),
         (format!("{failed} AND c.error_reason <> {unknown}"), HealthState::Error),
         (format!("{failed} AND {incident}"), HealthState::ProviderIncident),
         (failed, HealthState::Uncertain),
         (format!("h.grant_end_time <= {now}"), HealthState::Ended),
+        (format!("{down} AND {lasts}"), HealthState::Error),
         (incident, HealthState::ProviderIncident),
+        (down, HealthState::Uncertain),
         (format!("h.ending_time <= {now}"), HealthState::Ending),
     ];
     let when =

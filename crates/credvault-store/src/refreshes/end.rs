@@ -149,6 +149,8 @@ impl Refreshes<'_> {
             code: failure.code(),
             pause: failure.pause().map(Pause::word),
             retry_time: left.retry_time,
+            down_time: left.down_time,
+            status: failure.status(),
         };
         if let Some(reason) = left.reason {
             show_failure(&mut change, model.clone(), reason, failure.code()).await?;
@@ -250,7 +252,9 @@ fn failed_row(
     // An attempt that was not sent, or was refused for a while, has not used the one more attempt up.
     row.marked = Set(match failure {
         RefreshFailure::Uncertain { .. } => marked,
-        RefreshFailure::Temporary { .. } | RefreshFailure::Refused { .. } => claimed.marked_before,
+        RefreshFailure::Temporary { .. } | RefreshFailure::Outage { .. } | RefreshFailure::Refused { .. } => {
+            claimed.marked_before
+        }
         RefreshFailure::Dead { .. } | RefreshFailure::Nothing => false,
     });
     row.doubted = Set(matches!(failure, RefreshFailure::Dead { .. }));

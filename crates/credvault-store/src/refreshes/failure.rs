@@ -14,6 +14,13 @@ pub enum RefreshFailure {
         /// The reason of the pause.
         pause: Pause,
     },
+    /// The provider has answered that it cannot serve at the moment.
+    Outage {
+        /// When another attempt makes sense.
+        retry_time: Timestamp,
+        /// The status of its answer.
+        status: u16,
+    },
     /// The request was sent and its outcome is not known.
     Uncertain {
         /// When another attempt makes sense, if the provider's rule allows one.
@@ -42,7 +49,7 @@ impl RefreshFailure {
     pub(super) fn code(&self) -> Option<&str> {
         match self {
             Self::Refused { code, .. } | Self::Dead { code } => code.as_deref(),
-            Self::Temporary { .. } | Self::Uncertain { .. } | Self::Nothing => None,
+            Self::Temporary { .. } | Self::Outage { .. } | Self::Uncertain { .. } | Self::Nothing => None,
         }
     }
 
@@ -51,9 +58,21 @@ impl RefreshFailure {
         match self {
             Self::Temporary { pause, .. } => Some(*pause),
             Self::Uncertain { at_work: true, .. } => Some(Pause::AtWork),
-            Self::Uncertain { at_work: false, .. } => Some(Pause::Unavailable),
+            Self::Outage { .. } | Self::Uncertain { at_work: false, .. } => Some(Pause::Unavailable),
             Self::Refused { .. } => Some(Pause::Refused),
             Self::Dead { .. } | Self::Nothing => None,
+        }
+    }
+
+    /// The status of an answer that is no refusal.
+    pub(super) fn status(&self) -> Option<u16> {
+        match self {
+            Self::Outage { status, .. } => Some(*status),
+            Self::Temporary { .. }
+            | Self::Uncertain { .. }
+            | Self::Refused { .. }
+            | Self::Nothing
+            | Self::Dead { .. } => None,
         }
     }
 }

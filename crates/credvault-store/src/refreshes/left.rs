@@ -19,6 +19,8 @@ pub(super) struct Left {
     counts: bool,
     /// When the next attempt is made, if there is to be one.
     pub(super) retry_time: Option<Timestamp>,
+    /// Since when, or from when on, there is no access token to give out.
+    pub(super) down_time: Option<Timestamp>,
     /// What the connection shows, if it does not stay as it is.
     pub(super) reason: Option<Reason>,
     /// How often the provider has refused in words that the vault does not understand.
@@ -36,23 +38,18 @@ impl Left {
         let ended = absent || claimed.expire_time.is_some_and(|end| end <= now);
         // An unknown outcome still shows, whichever attempt has left it so.
         let shown = claimed.uncertain.then_some(Reason::ProviderUnavailable);
-        let settled = Self {
-            uncertain: false,
-            unsettled: false,
-            counts: false,
-            retry_time: None,
-            reason: Some(Reason::ReauthorizationRequired),
-            refusals: 0,
-        };
+        let settled = Self::settled(if absent { Some(now) } else { claimed.expire_time });
         match *failure {
-            RefreshFailure::Temporary { retry_time, .. } => Self {
-                uncertain: claimed.uncertain,
-                unsettled: claimed.uncertain,
-                retry_time: Some(retry_time),
-                reason: shown,
-                refusals: refusals_before,
-                ..settled
-            },
+            RefreshFailure::Temporary { retry_time, .. } | RefreshFailure::Outage { retry_time, .. } => {
+                Self {
+                    uncertain: claimed.uncertain,
+                    unsettled: claimed.uncertain,
+                    retry_time: Some(retry_time),
+                    reason: shown,
+                    refusals: refusals_before,
+                    ..settled
+                }
+            }
             RefreshFailure::Uncertain { retry_time, .. } => Self {
                 uncertain: true,
                 unsettled: true,
@@ -60,6 +57,7 @@ impl Left {
                 retry_time: Some(retry_time),
                 reason: Some(Reason::ProviderUnavailable),
                 refusals: refusals_before,
+                ..settled
             },
             RefreshFailure::Refused { retry_time, .. } => {
                 // What is said during an incident asks for no consent.
@@ -74,6 +72,7 @@ impl Left {
                     retry_time: Some(end.map_or(retry_time, |end| retry_time.min(end))),
                     reason: if asks_consent { Some(Reason::ReauthorizationRequired) } else { shown },
                     refusals,
+                    ..settled
                 }
             }
             RefreshFailure::Nothing => Self {
@@ -82,6 +81,19 @@ impl Left {
                 ..settled
             },
             RefreshFailure::Dead { .. } => settled,
+        }
+    }
+
+    /// What is left where only a new consent helps.
+    fn settled(down_time: Option<Timestamp>) -> Self {
+        Self {
+            uncertain: false,
+            unsettled: false,
+            counts: false,
+            retry_time: None,
+            down_time,
+            reason: Some(Reason::ReauthorizationRequired),
+            refusals: 0,
         }
     }
 

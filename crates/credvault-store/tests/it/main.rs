@@ -4,6 +4,7 @@
 
 mod fixture;
 
+mod access;
 mod altered;
 mod audit;
 mod authorizations;
@@ -16,6 +17,7 @@ mod credentials;
 mod delivered_keys;
 mod erasures;
 mod events;
+mod failing;
 mod feed;
 mod health;
 mod isolation;

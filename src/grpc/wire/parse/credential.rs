@@ -26,6 +26,7 @@ pub(crate) fn put_credential(mut request: v1::PutCredentialRequest) -> Result<Pu
         credential: request.credential.take().map(given_credential),
         config: request.config.take().map(value_of),
         verify: request.verify,
+        keeps_account: false,
         reference: request.reference.take().map(secret_reference).transpose(),
     })
 }

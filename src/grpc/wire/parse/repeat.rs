@@ -36,7 +36,7 @@ paged! {
     ListCredentialVersionsRequest ListProvidersRequest ListConnectionsRequest ListAuditEventsRequest ListTenantsRequest
     ListPlatformDependantsRequest ListErasuresRequest
     ListUsersRequest ListOAuthAppsRequest ListEventEndpointsRequest ListEventDeliveriesRequest
-    ListTenantConnectionsRequest GetUsageRequest ListServiceConfigsRequest ListToolsRequest
+    ListTenantConnectionsRequest GetAccessReportRequest GetUsageRequest ListServiceConfigsRequest ListToolsRequest
 }
 
 impl Paged for v1::ChangeTenantConnectionsRequest {

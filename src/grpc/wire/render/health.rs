@@ -20,7 +20,7 @@ pub(crate) fn described(described: Described) -> v1::Connection {
 }
 
 fn connection_health(health: Health) -> v1::ConnectionHealth {
-    let Health { state, renewal, grant_end, last_error, words } = health;
+    let Health { state, since, renewal, grant_end, last_error, words } = health;
     let (customer_text, operator_text) = match words {
         Some(Words { customer, operator }) => (customer, operator),
         None => (String::new(), String::new()),
@@ -32,6 +32,7 @@ fn connection_health(health: Health) -> v1::ConnectionHealth {
         last_error: last_error.map(|(error, words)| last(error, words)),
         customer_text,
         operator_text,
+        since: since.map(timestamp),
     }
 }
 
@@ -56,7 +57,7 @@ fn class(renewal: Renewal) -> v1::Renewal {
 }
 
 fn last(error: LastError, words: Words) -> v1::LastError {
-    let LastError { reason, code, pause: _, time, retry_time, recover_time } = error;
+    let LastError { reason, code, pause: _, status: _, time, retry_time, down_time: _, recover_time } = error;
     let Words { customer, operator } = words;
     v1::LastError {
         reason,

@@ -30,6 +30,7 @@ fn a_service(config: Value, bytes: usize) -> ConfiguredService {
         current_version: NUMBER,
         expire_time: Some(TIME),
         grant_end: Some(TIME),
+        failing: None,
         scopes_asked: Vec::new(),
         scopes_granted: Vec::new(),
         delete_time: None,

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::{Path, RawQuery, State};
 use axum::response::Response;
-use credvault_catalog::FormField;
+use credvault_catalog::{FormField, Verdict};
 use credvault_operations::Refusal;
-use credvault_operations::connect::{Entry, Form, ProviderCard};
+use credvault_operations::connect::{Entry, Form, ProviderCard, Stored};
 use credvault_operations::consents::browser::Parameters;
 use http::StatusCode;
 use maud::{Markup, html};
@@ -80,15 +80,17 @@ pub(super) async fn fill_in(
 ) -> Response {
     let query = parameters(query.as_deref().unwrap_or_default());
     look(port, session, visitor, move |guest| async move {
-        let mode = query.get("mode").map(String::as_str).unwrap_or_default();
+        let mut mode = query.get("mode").cloned().unwrap_or_default();
         if mode.is_empty() {
             let cards = guest.visit.providers().await?;
-            let card = cards.into_iter().find(|card| card.id.as_str() == provider && card.modes.len() > 1);
-            if let Some(card) = card {
-                return Ok(Answer::page(page_of_modes(&guest, &card)));
+            let card = cards.into_iter().find(|card| card.id.as_str() == provider);
+            match card.as_ref().map(|card| (card, card.modes.as_slice())) {
+                Some((_, [only])) => mode = only.id.as_str().to_owned(),
+                Some((card, _)) => return Ok(Answer::page(page_of_modes(&guest, card))),
+                None => {}
             }
         }
-        let asked = guest.visit.form(&provider, mode).await?;
+        let asked = guest.visit.form(&provider, &mode).await?;
         let by = By::of(&asked, query.get("by").map(String::as_str));
         let filled = Filled::new(&asked, by);
         let action = format!("/add/{}", asked.provider.as_str());
@@ -144,13 +146,10 @@ pub(super) async fn add(
         };
         let way = way(&fields);
         let done = match by {
-            By::Values => changes.add(entry).await.map(|connection| {
-                Answer::To(notice::address(&guest, "", Notice { done: Done::Connected, connection }))
-            }),
-            By::Consent => changes
-                .begin(entry, way)
-                .await
-                .map(|begun| Answer::page(onward(&guest, &begun, &asked.provider_name, way))),
+            By::Values => changes.add(entry).await.map(|stored| to_list(&guest, &asked, &stored)),
+            By::Consent => {
+                changes.begin(entry, way).await.map(|begun| Answer::page(onward(&guest, &begun, &asked, way)))
+            }
         };
         let action = format!("/add/{}", asked.provider.as_str());
         done.or_else(|refusal| again(&guest, &asked, For::New, &filled, (&fields, action.as_str()), refusal))
@@ -191,13 +190,14 @@ pub(super) async fn reconnect(
         let filled = Filled::sent(&asked, by, &fields);
         let way = way(&fields);
         let done = match by {
-            By::Values => changes.reconnect(id, form::values(fields.clone())).await.map(|_version| {
-                Answer::To(notice::address(&guest, "", Notice { done: Done::Connected, connection: id }))
-            }),
+            By::Values => changes
+                .reconnect(id, form::values(fields.clone()))
+                .await
+                .map(|stored| to_list(&guest, &asked, &stored)),
             By::Consent => changes
                 .begin_again(id, way)
                 .await
-                .map(|begun| Answer::page(onward(&guest, &begun, &asked.provider_name, way))),
+                .map(|begun| Answer::page(onward(&guest, &begun, &asked, way))),
         };
         let action = format!("/c/{id}/reconnect");
         done.or_else(|refusal| {
@@ -205,6 +205,17 @@ pub(super) async fn reconnect(
         })
     })
     .await
+}
+
+/// The list, which says what the provider said of the values that are stored.
+fn to_list(guest: &Guest, asked: &Form, stored: &Stored) -> Answer {
+    let done = match stored.verdict {
+        Some(Verdict::Limited) => Done::ConnectedLimited,
+        Some(Verdict::Works { .. } | Verdict::Refused | Verdict::Unclear(_)) => Done::Connected,
+        None => Done::Stored,
+    };
+    let told = Notice { done, connection: stored.connection, provider: Some(asked.provider.clone()) };
+    Answer::To(notice::address(guest, "", &told))
 }
 
 /// The form once more, with what is wrong at its fields.

@@ -109,7 +109,7 @@ fn page_of_name(guest: &Guest, id: ConnectionId, provider: &str, name: &str, err
     let field = Field {
         name: "account_name",
         label: &texts.form.name,
-        hint: &texts.form.name_hint,
+        hint: &texts.rename.hint,
         error,
         required: true,
         entry: Entry::Text(name),
@@ -127,9 +127,10 @@ fn page_of_name(guest: &Guest, id: ConnectionId, provider: &str, name: &str, err
     let title = fill(&texts.rename.title, &[("provider", provider)]);
     let (status, kind) =
         if error.is_empty() { (StatusCode::OK, "name") } else { (StatusCode::BAD_REQUEST, "name_again") };
-    guest.page(status, kind, &Said { title, text: String::new() }, &content)
+    let page = guest.page(status, kind, &Said { title, text: String::new() }, &content);
+    guest.in_languages(page, guest.path(&format!("/c/{id}/name")))
 }
 
 fn to_list(guest: &Guest, done: Done, connection: ConnectionId) -> Answer {
-    Answer::To(notice::address(guest, "", Notice { done, connection }))
+    Answer::To(notice::address(guest, "", &Notice { done, connection, provider: None }))
 }

@@ -139,6 +139,8 @@ pub(super) fn not_let_in(
 ) -> Page {
     let texts = &visitor.language.texts;
     let page = refused::page_of_refusal(refusal, &texts.refused);
+    let address = place.unwrap_or_default().to_owned();
+    let page = if visitor.request.framed { page } else { page.reloading_at(address) };
     if !matches!(refusal, Refusal::Store(StoreError::ConnectSession(ConnectSessionError::Expired))) {
         return page;
     }
@@ -162,7 +164,7 @@ where
     };
     let answer = match work(guest.clone()).await {
         Ok(answer) => answer,
-        Err(refusal) => Answer::page(failed::page(&refusal, &guest.language.texts, guest.way_back())),
+        Err(refusal) => Answer::page(guest.failed(&refusal, None)),
     };
     Served { answer, visitor, embedder }
 }
@@ -206,15 +208,22 @@ impl Guest {
         event: Option<Event<'_>>,
     ) -> Page {
         let page = Page::said(status, kind, said).asking(html! { (content) (self.script(event)) });
-        if self.framed || status != StatusCode::OK { page } else { page.reloading() }
+        // A form that was sent cannot be loaded again, and the list can.
+        self.in_languages(page, if status == StatusCode::OK { String::new() } else { self.path("") })
     }
 
-    /// The link back to the list, with what the script needs.
-    pub(super) fn way_back(&self) -> Markup {
-        html! {
+    /// A page with links to `address` in other languages; an empty one is the page's own. A frame has none of them.
+    pub(super) fn in_languages(&self, page: Page, address: String) -> Page {
+        if self.framed { page.once() } else { page.reloading_at(address) }
+    }
+
+    /// The page of a refusal, with the link back to the list and perhaps an event for the application's page.
+    pub(super) fn failed(&self, refusal: &Refusal, event: Option<Event<'_>>) -> Page {
+        let below = html! {
             div class="actions" { (link(&self.path(""), Weight::Secondary, &self.texts().back)) }
-            (self.script(None))
-        }
+            (self.script(event))
+        };
+        self.in_languages(failed::page(refusal, &self.language.texts, below), self.path(""))
     }
 
     fn script(&self, event: Option<Event<'_>>) -> Markup {
@@ -245,7 +254,8 @@ impl Script<'_> {
         html! {
             div id="connect" hidden data-list=[*place] data-token=[token] data-host=[*host] data-seconds=[seconds]
                 data-event=[event.map(|event| event.name)] data-connection=[event.map(|event| event.connection)]
-                data-provider=[event.map(|event| event.provider)] data-declined=(texts.declined) data-failed=(texts.failed) {}
+                data-provider=[event.map(|event| event.provider)] data-declined=(texts.declined) data-failed=(texts.failed)
+                data-other-account=(texts.other_account.text) {}
             script src=(design.connect_script()) defer {}
         }
     }

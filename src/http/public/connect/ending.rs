@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use credvault_domain::{AccountName, ConnectAction, ConnectionId, Revocation};
-use credvault_operations::connect::Consequences;
+use credvault_operations::connect::{Consequences, Ended};
 use http::StatusCode;
 use maud::{Markup, html};
 
@@ -106,8 +106,7 @@ pub(super) async fn disconnect(
     change(port, session, visitor, body, move |guest, changes, _| async move {
         let connection = connection_id(&connection)?;
         let ended = changes.disconnect(connection).await?;
-        let done = if remains(ended.revocation) { Done::Remains } else { Done::Disconnected };
-        Ok(Answer::To(notice::address(&guest, "", Notice { done, connection })))
+        Ok(told(&guest, connection, ended, (Done::Disconnected, Done::Remains)))
     })
     .await
 }
@@ -122,10 +121,15 @@ pub(super) async fn remove(
     change(port, session, visitor, body, move |guest, changes, _| async move {
         let connection = connection_id(&connection)?;
         let ended = changes.remove(connection).await?;
-        let done = if remains(ended.revocation) { Done::RemovedRemains } else { Done::Removed };
-        Ok(Answer::To(notice::address(&guest, "", Notice { done, connection })))
+        Ok(told(&guest, connection, ended, (Done::Removed, Done::RemovedRemains)))
     })
     .await
+}
+
+/// The list, which says that a connection has ended: the first of two notices, or the second where something remains.
+fn told(guest: &Guest, connection: ConnectionId, ended: Ended, (all, rest): (Done, Done)) -> Answer {
+    let done = if remains(ended.revocation) { rest } else { all };
+    Answer::To(notice::address(guest, "", &Notice { done, connection, provider: Some(ended.provider) }))
 }
 
 /// Whether something is left at the provider that the person has to remove there.

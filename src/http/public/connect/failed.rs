@@ -20,6 +20,8 @@ pub(super) fn page(refusal: &Refusal, texts: &Texts, below: Markup) -> Page {
         Some((StatusCode::FORBIDDEN, "not_permitted", &connect.limited))
     } else if matches!(refusal, Refusal::Store(StoreError::ConnectionNotFound)) {
         Some((StatusCode::NOT_FOUND, "no_connection", &connect.gone))
+    } else if matches!(refusal, Refusal::Store(StoreError::OtherAccount)) {
+        Some((StatusCode::BAD_REQUEST, "other_account", &connect.other_account))
     } else if matches!(refusal, Refusal::Invalid(_)) {
         Some((StatusCode::BAD_REQUEST, "wrong_request", &connect.wrong_request))
     } else if is_passing(refusal) {

@@ -104,7 +104,8 @@ pub(super) fn page(
     };
     let text = match filled.by {
         By::Consent => &texts.by_consent,
-        By::Values => &texts.by_values,
+        By::Values if form.is_tested => &texts.by_values,
+        By::Values => &texts.by_values_untested,
     };
     let filling = |text: &str| fill(text, &[("provider", form.provider_name.as_str())]);
     let said = Said { title: filling(title), text: filling(text) };
@@ -117,7 +118,16 @@ pub(super) fn page(
     };
     let (status, kind) =
         if wrong.is_empty() { (StatusCode::OK, "form") } else { (StatusCode::BAD_REQUEST, "form_again") };
-    guest.page(status, kind, &said, &content)
+    let page = guest.page(status, kind, &said, &content);
+    guest.in_languages(page, format!("{}{}", guest.path(action), query(form, what, filled.by)))
+}
+
+/// What in the address of a form says which one it is.
+fn query(form: &Form, what: For, by: By) -> String {
+    match what {
+        For::New => format!("?mode={}&by={}", form.auth_mode.as_str(), by.as_str()),
+        For::Again => format!("?by={}", by.as_str()),
+    }
 }
 
 fn help(form: &Form, texts: &FormTexts) -> Markup {
@@ -134,11 +144,15 @@ fn body(guest: &Guest, form: &Form, what: For, filled: &Filled, wrong: &Wrong, a
     let settings = form.settings.iter().filter(|_| !(by_consent && what == For::Again));
     let fields = settings.chain(form.secrets.iter().filter(|_| !by_consent));
     let (needed, others): (Vec<_>, Vec<_>) = fields.partition(|field| field.required);
-    let open = others.iter().any(|field| wrong.fields.contains_key(field.name.as_str()));
+    // Where the provider's file asks for one of several, none of them is needed by itself.
+    let open = (!by_consent && needed.is_empty())
+        || others.iter().any(|field| wrong.fields.contains_key(field.name.as_str()));
+    let waiting = (!by_consent && form.is_tested).then_some(texts.testing.as_str());
     let button = if by_consent { &texts.onward } else { &texts.send };
     html! {
         form method="post" action=(guest.path(action)) data-check data-consent[by_consent] data-missing=(texts.missing)
-            data-short=(texts.short) data-long=(texts.long) data-whole-json=(texts.whole_json) {
+            data-short=(texts.short) data-long=(texts.long) data-whole-json=(texts.whole_json)
+            data-waiting=[waiting] {
             (guest.proof())
             input type="hidden" name="mode" value=(form.auth_mode.as_str());
             input type="hidden" name="by" value=(filled.by.as_str());
@@ -184,10 +198,7 @@ fn other_way(guest: &Guest, form: &Form, what: For, filled: &Filled, action: &st
         By::Consent => (By::Values, &guest.texts().form.instead_values),
         By::Values => (By::Consent, &guest.texts().form.instead_consent),
     };
-    let query = match what {
-        For::New => format!("?mode={}&by={}", form.auth_mode.as_str(), by.as_str()),
-        For::Again => format!("?by={}", by.as_str()),
-    };
+    let query = query(form, what, by);
     html! {
         @if form.by_values && form.by_consent {
             p { a href={ (guest.path(action)) (query) } { (fill(text, &[("provider", form.provider_name.as_str())])) } }
@@ -246,8 +257,12 @@ fn control(shown: &Shown<'_>, texts: &FormTexts) -> Markup {
     if !field.options.is_empty() || field.kind == InputKind::Switch {
         return choice(shown, texts);
     }
-    let (pattern, rule, required) = (field.pattern.as_deref(), shown.rule(texts), field.required);
-    let max = field.max_length.map(|max| max.to_string());
+    // Of a value that may be written in several ways, only the vault knows what it comes to.
+    let judged = !field.respelled;
+    let pattern = field.pattern.as_deref().filter(|_| judged);
+    let (rule, required) = (shown.rule(texts).filter(|_| judged), field.required);
+    let min = if judged { field.min_length } else { 0 };
+    let max = field.max_length.filter(|_| judged).map(|max| max.to_string());
     let many = matches!(field.kind, InputKind::Text | InputKind::Json);
     let kind = match field.kind {
         InputKind::Url => "url",
@@ -261,17 +276,17 @@ fn control(shown: &Shown<'_>, texts: &FormTexts) -> Markup {
         @if many {
             textarea id=(id) name=(id) rows="6" class=[(!field.secret).then_some("open")] required[required] autocomplete="off"
                 spellcheck="false" aria-describedby=(described) aria-invalid=[invalid] data-pattern=[pattern] data-rule=[rule]
-                data-min=(field.min_length) data-max=[max] data-json=[json] { (value) }
+                data-min=(min) data-max=[max] data-json=[json] { (value) }
         } @else if field.secret {
             div class="secret" {
                 input type="password" id=(id) name=(id) required[required] autocomplete="off" spellcheck="false"
                     aria-describedby=(described) aria-invalid=[invalid] data-pattern=[pattern] data-rule=[rule]
-                    data-min=(field.min_length) data-max=[max] data-show=(texts.show) data-hide=(texts.hide);
+                    data-min=(min) data-max=[max] data-show=(texts.show) data-hide=(texts.hide);
             }
         } @else {
             input type=(kind) id=(id) name=(id) value=(value) inputmode=[mode] required[required] autocomplete="off"
                 spellcheck="false" aria-describedby=(described) aria-invalid=[invalid] data-pattern=[pattern] data-rule=[rule]
-                data-min=(field.min_length) data-max=[max];
+                data-min=(min) data-max=[max];
         }
     }
 }

@@ -38,7 +38,7 @@ fn page(guest: &Guest, listing: &Listing, told: Option<Notice>) -> Page {
     let all = &listing.connections;
     let (shared, own): (Vec<_>, Vec<_>) = all.iter().partition(|connection| connection.shared);
     let content = html! {
-        div id="told" { @if let Some(told) = told { (notice(told.done.tone(), told.done.text(&texts.done))) } }
+        div id="told" { @if let Some(told) = &told { (notice(told.done.tone(), told.done.text(&texts.done))) } }
         @if all.is_empty() { p { (texts.none) } }
         @if !own.is_empty() { ul class="list" { @for one in &own { (row(guest, one)) } } }
         @if !shared.is_empty() {
@@ -54,10 +54,10 @@ fn page(guest: &Guest, listing: &Listing, told: Option<Notice>) -> Page {
             form method="post" action=(guest.path("/leave")) { (guest.proof()) button class="button" { (texts.leave) } }
         }
     };
-    let of = told.map(|told| (told, told.connection.to_string()));
-    let about = of.as_ref().map(|(told, id)| {
-        let found = all.iter().find(|one| one.id == told.connection);
-        let provider = found.map_or("", |one| one.provider.as_str());
+    let of = told.map(|told| (told.connection.to_string(), told));
+    let about = of.as_ref().map(|(id, told)| {
+        let found = all.iter().find(|one| one.id == told.connection).map(|one| &one.provider);
+        let provider = told.provider.as_ref().or(found).map_or("", |provider| provider.as_str());
         Event { name: told.done.event(), connection: id, provider }
     });
     let said = Said { title: texts.title.clone(), text: String::new() };
@@ -129,11 +129,7 @@ fn tested(ago: Duration, texts: &TestedTexts) -> String {
 
 /// What can be done with a connection: what it needs now, and the rest behind a button.
 fn deeds(guest: &Guest, one: &ListedConnection) -> Markup {
-    let needs_care = match one.health {
-        HealthState::NotConnected | HealthState::Ending | HealthState::Ended | HealthState::Error => true,
-        HealthState::Ok | HealthState::Uncertain | HealthState::ProviderIncident => false,
-    };
-    let urgent = |action: &ConnectAction| needs_care && *action == ConnectAction::Reconnect;
+    let urgent = |action: &ConnectAction| one.owner_helps && *action == ConnectAction::Reconnect;
     let (first, others): (Vec<ConnectAction>, Vec<ConnectAction>) =
         one.actions.iter().copied().partition(urgent);
     html! {

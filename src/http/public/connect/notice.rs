@@ -2,7 +2,7 @@
 //! with a mark that is made of the page's token: no link of another site has the page say anything.
 
 use credvault_crypto::{MacKey, same_secret};
-use credvault_domain::ConnectionId;
+use credvault_domain::{ConnectionId, ProviderId};
 use credvault_operations::consents::browser::Parameters;
 use secrecy::ExposeSecret as _;
 
@@ -18,6 +18,10 @@ const MARK_BYTES: usize = 16;
 pub(super) enum Done {
     /// An account was connected, or connected again.
     Connected,
+    /// The same, and the provider forbids what the test asked for.
+    ConnectedLimited,
+    /// What the person has filled in is stored, and the provider was not asked about it.
+    Stored,
     /// The provider accepts the credential.
     Works,
     /// The provider accepts it, for another account than before.
@@ -43,15 +47,19 @@ pub(super) enum Done {
 }
 
 /// What the list says, and about which connection.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Notice {
     pub(super) done: Done,
     pub(super) connection: ConnectionId,
+    /// Where it is connected, if that is known; the list knows it of what it shows.
+    pub(super) provider: Option<ProviderId>,
 }
 
 impl Done {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 14] = [
         Self::Connected,
+        Self::ConnectedLimited,
+        Self::Stored,
         Self::Works,
         Self::OtherAccount,
         Self::Limited,
@@ -69,6 +77,8 @@ impl Done {
     fn as_str(self) -> &'static str {
         match self {
             Self::Connected => "connected",
+            Self::ConnectedLimited => "connected-limited",
+            Self::Stored => "stored",
             Self::Works => "works",
             Self::OtherAccount => "other-account",
             Self::Limited => "limited",
@@ -86,7 +96,7 @@ impl Done {
     /// The event that the application's page gets.
     pub(super) fn event(self) -> &'static str {
         match self {
-            Self::Connected => "connected",
+            Self::Connected | Self::ConnectedLimited | Self::Stored => "connected",
             Self::Works | Self::OtherAccount | Self::Limited | Self::Rejected | Self::Unclear => "tested",
             Self::Renamed | Self::Default => "changed",
             Self::Disconnected | Self::Remains => "disconnected",
@@ -97,14 +107,18 @@ impl Done {
     pub(super) fn tone(self) -> Tone {
         match self {
             Self::Connected
+            | Self::Stored
             | Self::Works
             | Self::Renamed
             | Self::Default
             | Self::Disconnected
             | Self::Removed => Tone::Good,
-            Self::OtherAccount | Self::Limited | Self::Unclear | Self::Remains | Self::RemovedRemains => {
-                Tone::Warning
-            }
+            Self::ConnectedLimited
+            | Self::OtherAccount
+            | Self::Limited
+            | Self::Unclear
+            | Self::Remains
+            | Self::RemovedRemains => Tone::Warning,
             Self::Rejected => Tone::Bad,
         }
     }
@@ -112,6 +126,8 @@ impl Done {
     pub(super) fn text(self, texts: &DoneTexts) -> &str {
         match self {
             Self::Connected => &texts.connected,
+            Self::ConnectedLimited => &texts.connected_limited,
+            Self::Stored => &texts.stored,
             Self::Works => &texts.works,
             Self::OtherAccount => &texts.other_account,
             Self::Limited => &texts.limited_account,
@@ -128,21 +144,25 @@ impl Done {
 }
 
 /// The address of the session's page at `rest`, such as the list, that says so.
-pub(super) fn address(guest: &Guest, rest: &str, notice: Notice) -> String {
-    let Notice { done, connection } = notice;
-    format!("{}?did={}&of={connection}&mark={}", guest.path(rest), done.as_str(), mark(guest, notice))
+pub(super) fn address(guest: &Guest, rest: &str, notice: &Notice) -> String {
+    let Notice { done, connection, provider } = notice;
+    let at = provider.as_ref().map(|provider| format!("&at={}", provider.as_str())).unwrap_or_default();
+    format!("{}?did={}&of={connection}{at}&mark={}", guest.path(rest), done.as_str(), mark(guest, notice))
 }
 
 /// What an address says; `None` if it says nothing, or has no mark of this page.
 pub(super) fn read(guest: &Guest, query: &Parameters) -> Option<Notice> {
     let given = query.get("did")?;
     let done = Done::ALL.into_iter().find(|done| done.as_str() == given)?;
-    let notice = Notice { done, connection: query.get("of")?.parse().ok()? };
-    same_secret(query.get("mark")?, &mark(guest, notice)).then_some(notice)
+    let provider = query.get("at").map(|provider| ProviderId::parse(provider)).transpose().ok()?;
+    let notice = Notice { done, connection: query.get("of")?.parse().ok()?, provider };
+    same_secret(query.get("mark")?, &mark(guest, &notice)).then_some(notice)
 }
 
-fn mark(guest: &Guest, notice: Notice) -> String {
-    let said = format!("credvault connect notice {} {}", notice.done.as_str(), notice.connection);
+fn mark(guest: &Guest, notice: &Notice) -> String {
+    let Notice { done, connection, provider } = notice;
+    let at = provider.as_ref().map_or("", ProviderId::as_str);
+    let said = format!("credvault connect notice {} {connection} {at}", done.as_str());
     let key = MacKey::new(guest.visit.form_token().expose_secret().as_bytes());
     // Without a key there is no mark, and an empty one is never accepted.
     let tag = key.map(|key| key.sign(&[said]));

@@ -44,7 +44,11 @@ impl Wrong {
     ) -> Result<Self, Refusal> {
         let filling = |text: &str| Some(fill(text, &[("provider", form.provider_name.as_str())]));
         if matches!(refusal, Refusal::Store(StoreError::ConnectionExists)) {
-            return Ok(Self { name: filling(&texts.name_taken), ..Self::default() });
+            let (form, name) = (Some(texts.look.clone()), filling(&texts.name_taken));
+            return Ok(Self { form, name, ..Self::default() });
+        }
+        if matches!(refusal, Refusal::Store(StoreError::OtherAccount)) {
+            return Ok(Self { form: filling(&texts.other_account), ..Self::default() });
         }
         if matches!(refusal, Refusal::Test(_)) {
             return Ok(Self { form: filling(&texts.no_answer), ..Self::default() });
@@ -95,9 +99,9 @@ fn said(field: &FormField, value: &str, rule: &str, texts: &FormTexts) -> String
     let length = value.chars().count();
     if value.is_empty() {
         texts.missing.clone()
-    } else if length < field.min_length {
+    } else if length < field.min_length && !field.respelled {
         fill(&texts.short, &[("number", &field.min_length.to_string())])
-    } else if let Some(max) = field.max_length.filter(|max| length > *max) {
+    } else if let Some(max) = field.max_length.filter(|max| length > *max && !field.respelled) {
         fill(&texts.long, &[("number", &max.to_string())])
     } else if let Some(pattern) = field.pattern_text.as_deref().filter(|text| rule.ends_with(*text)) {
         fill(&texts.mismatch, &[("rule", pattern)])

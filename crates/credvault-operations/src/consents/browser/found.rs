@@ -160,7 +160,7 @@ impl Found {
         let record = self.call.refused_event(refusal);
         self.call.context.store.authorizations().decline(&self.awaited, record).await?;
         note_refusal(self.call.action, refusal);
-        let denied = refusal.reason() == Reason::ConsentDenied;
+        let denied = refusal.recorded_reason() == Reason::ConsentDenied;
         let outcome = if denied { ProviderOutcome::ConsentDenied } else { ProviderOutcome::ConsentFailed };
         let store = &self.call.context.store;
         store.count_outcome(&self.awaited.tenant, &self.connection.provider, outcome);
