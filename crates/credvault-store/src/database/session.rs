@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use credvault_crypto::TenantKey;
 use credvault_domain::{TenantId, TenantScope, TenantState};
-use sea_orm::{ConnectionTrait as _, DatabaseTransaction, DbBackend, Statement, TransactionTrait as _};
+use sea_orm::{ConnectionTrait as _, DatabaseTransaction, DbBackend, Statement};
 
 use crate::database::erased::is_erased;
 use crate::database::tenant_keys::{TenantKeys, TenantRow, tenant_row};
-use crate::database::transaction::{Access, across_tenants, begin, begin_write};
+use crate::database::transaction::{Access, across_tenants, begin, begin_plain, begin_write};
 use crate::database::turns::Turn;
 use crate::{Database, Error, Store};
 
@@ -70,7 +70,7 @@ impl Store {
 
     /// Begins to read across tenants: only tables without sealed bytes have rows then.
     pub(crate) async fn read_background(&self) -> Result<DatabaseTransaction, Error> {
-        let tx = self.reader().begin().await?;
+        let tx = begin_plain(&self.reader()).await?;
         across_tenants(&tx, self.database()).await?;
         Ok(tx)
     }

@@ -1,5 +1,8 @@
 //! Beginning transactions. On PostgreSQL row-level security sees the tenant that is set here, and only that tenant.
 
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
 use credvault_domain::TenantId;
 use sea_orm::{
     ConnectionTrait as _, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, SqliteTransactionMode,
@@ -29,7 +32,51 @@ async fn begin_unset(
         sqlite_transaction_mode: writes_to_sqlite.then_some(SqliteTransactionMode::Immediate),
         ..TransactionOptions::default()
     };
-    db.begin_with_options(options).await
+    begin_whole(db, options).await
+}
+
+/// Begins a transaction that reads and has no tenant yet, or that writes on PostgreSQL only.
+pub(crate) async fn begin_plain(db: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
+    begin_whole(db, TransactionOptions::default()).await
+}
+
+async fn begin_whole(
+    db: &DatabaseConnection,
+    options: TransactionOptions,
+) -> Result<DatabaseTransaction, DbErr> {
+    let db = db.clone();
+    Whole(Some(Box::pin(async move { db.begin_with_options(options).await }))).await
+}
+
+/// The beginning of a transaction. It is carried to its end if the caller goes away: sqlx forgets a BEGIN that was sent and not
+/// answered yet, so the connection would come back to the pool inside of a transaction, and what is written there next by a
+/// single statement would never be committed.
+struct Whole(Option<Beginning>);
+
+type Beginning = Pin<Box<dyn Future<Output = Result<DatabaseTransaction, DbErr>> + Send>>;
+
+impl Future for Whole {
+    type Output = Result<DatabaseTransaction, DbErr>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(beginning) = &mut self.0 else { return Poll::Pending };
+        let begun = beginning.as_mut().poll(cx);
+        if begun.is_ready() {
+            self.0 = None;
+        }
+        begun
+    }
+}
+
+impl Drop for Whole {
+    fn drop(&mut self) {
+        if let Some(beginning) = self.0.take()
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            // What has begun is dropped there, which undoes it.
+            runtime.spawn(beginning);
+        }
+    }
 }
 
 /// The first number of the advisory locks about keys of tenants, whose second one is a hash of tenant and version: "keys".

@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use credvault_domain::{ProviderId, TenantId};
-use sea_orm::{ConnectionTrait as _, Statement, TransactionTrait as _};
+use sea_orm::{ConnectionTrait as _, Statement};
 
-use crate::database::transaction::set_tenant;
+use crate::database::transaction::{begin_plain, set_tenant};
 use crate::{Database, Error, Store};
 
 /// A stored time further ahead than this comes from a clock that was wrong.
@@ -46,7 +46,7 @@ impl Store {
             micros(cost).into(),
             micros(MAX_AHEAD).into(),
         ];
-        let tx = self.writer().begin().await?;
+        let tx = begin_plain(&self.writer()).await?;
         set_tenant(&tx, self.database(), &TenantId::platform()).await?;
         let statement = Statement::from_sql_and_values(tx.get_database_backend(), sql, values);
         let spent = tx.query_one_raw(statement).await?.is_some();

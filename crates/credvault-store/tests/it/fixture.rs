@@ -98,6 +98,18 @@ impl Fixture {
         Self { store, settings, clock: self.clock.clone(), folder, postgres }
     }
 
+    /// The same database and folder as another store uses them.
+    pub fn seen_by(&self, store: &Store) -> Self {
+        let (folder, postgres) = (Arc::clone(&self.folder), self.postgres.clone());
+        Self {
+            store: store.clone(),
+            settings: self.settings.clone(),
+            clock: self.clock.clone(),
+            folder,
+            postgres,
+        }
+    }
+
     /// A tenant's scope; the tenant is created if need be.
     pub async fn tenant(&self, id: &str) -> TenantScope {
         let scope = scope(id, None);

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use credvault_domain::{LimitKind, TenantId};
-use sea_orm::{ConnectionTrait as _, QueryResult, Statement, TransactionTrait as _};
+use sea_orm::{ConnectionTrait as _, QueryResult, Statement};
 
 use super::known::AllRules;
 use super::row::{self, TenantRules};
-use crate::database::transaction::set_tenant;
+use crate::database::transaction::{begin_plain, set_tenant};
 use crate::{Database, Error, Store};
 
 impl Store {
@@ -19,7 +19,7 @@ impl Store {
         if self.known_rules().are_fresh() {
             return Ok(self.last_rules_of(tenant));
         }
-        let tx = self.reader().begin().await?;
+        let tx = begin_plain(&self.reader()).await?;
         set_tenant(&tx, self.database(), tenant).await?;
         let rules = row::read(&tx, tenant).await?;
         tx.rollback().await?;

@@ -1,5 +1,8 @@
 //! What calls cost and wait for: round trips, shared commits, locks, and a server that vanishes.
 
+use std::task::Poll;
+use std::time::Duration;
+
 use credvault_domain::{Action, Clock as _};
 use credvault_store::{Selector, StoreSettings};
 use credvault_testkit::RoundTrips;
@@ -44,6 +47,38 @@ async fn a_fetch_takes_one_round_trip() {
     }
     assert_eq!(least, 1, "the audit record");
     store.close().await;
+}
+
+/// A caller may go away while a transaction begins. What is written over the same connection next has to be committed.
+#[tokio::test]
+async fn a_beginning_that_is_dropped_leaves_no_transaction_open() {
+    let fixture = Fixture::postgres().await;
+    let database = fixture.postgres.as_ref().unwrap();
+    let open = "SELECT coalesce(string_agg(query, '; '), '') FROM pg_stat_activity
+        WHERE state = 'idle in transaction' AND datname = current_database()";
+    let mut dropped = 0;
+    for polls in 1..30 {
+        let mut sequencer = fixture.store.sequencer();
+        dropped += u32::from(polled(sequencer.round(), polls).await.is_none());
+        // The connection comes back to the pool.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert_eq!(database.psql(open), "", "after {polls} polls");
+    }
+    assert!(dropped > 2, "{dropped} rounds were dropped");
+}
+
+/// What a future gives within so many polls; it is dropped after them.
+async fn polled<F: Future>(future: F, polls: u32) -> Option<F::Output> {
+    let (mut future, mut left) = (std::pin::pin!(future), polls);
+    std::future::poll_fn(move |cx| match future.as_mut().poll(cx) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending if left == 1 => Poll::Ready(None),
+        Poll::Pending => {
+            left -= 1;
+            Poll::Pending
+        }
+    })
+    .await
 }
 
 #[tokio::test]

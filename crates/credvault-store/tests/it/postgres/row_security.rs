@@ -192,6 +192,10 @@ async fn rows_of_what_is_outside(fixture: &Fixture, tenant: &str) {
         ),
         format!("INSERT INTO payload_work VALUES ('{tenant}', gen_random_uuid(), 0, 1, NULL)"),
         format!("INSERT INTO provider_incidents VALUES ('{tenant}', 'generic', 0, NULL, 3, NULL)"),
+        format!(
+            "INSERT INTO audit_events (tenant_id, id, time, tenant_source, action, changed, outcome, policies, trace_id)
+             VALUES ('{tenant}', gen_random_uuid(), 1, 'TOKEN', 'FetchCredential', '[]', 'OK', '[]', '')"
+        ),
         format!("INSERT INTO audit_keys VALUES ('{tenant}', 9, 1, decode('00', 'hex'), 0)"),
         format!("INSERT INTO audit_bundles (tenant_id, start, records) VALUES ('{tenant}', 0, 1)"),
         format!(
