@@ -1,5 +1,5 @@
-//! `audit list|summary|export|checkpoint|prove|prove-consistency`: which service called what, about which connection, with which outcome; and
-//! the proof that the log is what it was.
+//! `audit list|summary|export|checkpoint|prove|prove-consistency`: which service called what, about which connection, with
+//! which outcome; and the proof that the log is what it was.
 
 mod export;
 mod filter;

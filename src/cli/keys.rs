@@ -1,6 +1,5 @@
 //! `keys status|rotate|rotate-root|destroy-older-versions|signing-key|rotate-signing-key|rotate-signer|verify-statement`: which
-//! keys
-//! there are, their rotation, and what the vault has signed.
+//! keys there are, their rotation, and what the vault has signed.
 
 mod all;
 mod rotation;

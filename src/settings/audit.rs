@@ -81,7 +81,9 @@ impl WitnessSection {
                 &key("url"),
                 "must be a URL without user, query and fragment, such as https://witness.example/vault",
             ),
-            Some(url) => drop(problems.take(&key("url"), guard.check_configured_url(&url))),
+            Some(url) => {
+                problems.take(&key("url"), guard.check_configured_url(&url));
+            }
         }
         problems.take(&key("key"), Witness::new(&self.url, &self.key))
     }

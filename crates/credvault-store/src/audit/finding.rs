@@ -50,10 +50,14 @@ impl Audit<'_> {
         let reading = self.store.query_any(scope.tenant()).await?;
         let keys = audit_keys(&reading.tx, scope.tenant(), &reading.keys).await?;
         let search = Search { scope, reading: &reading, keys, id };
-        // Pieces first: what is joined meanwhile is found again in a whole bundle.
+        let nearest = format!("ORDER BY last_id, start LIMIT {NEAREST}");
+        if let Some(found) = search.in_whole_bundles(&nearest).await? {
+            return Ok(Some(found));
+        }
+        // Pieces before whole bundles: what is joined meanwhile is found again.
         match search.in_pieces().await? {
             Some(found) => Ok(Some(found)),
-            None => search.in_whole_bundles().await,
+            None => search.in_whole_bundles("AND first_id <= $2 ORDER BY last_id, start").await,
         }
     }
 }
@@ -78,15 +82,7 @@ impl Search<'_> {
         Ok(None)
     }
 
-    async fn in_whole_bundles(&self) -> Result<Option<(u64, Entry)>, Error> {
-        let nearest = format!("ORDER BY last_id, start LIMIT {NEAREST}");
-        match self.in_bundles_of(&nearest).await? {
-            Some(found) => Ok(Some(found)),
-            None => self.in_bundles_of("AND first_id <= $2 ORDER BY last_id, start").await,
-        }
-    }
-
-    async fn in_bundles_of(&self, which: &str) -> Result<Option<(u64, Entry)>, Error> {
+    async fn in_whole_bundles(&self, which: &str) -> Result<Option<(u64, Entry)>, Error> {
         let (tx, tenant) = (&self.reading.tx, self.scope.tenant().as_str());
         let sql = format!(
             "SELECT start, first_id FROM audit_bundles
