@@ -12,7 +12,7 @@ use credvault_audit::{AddCheckpoint, Hash, KeyKind, Origin, SigningKey, Trust, V
 
 const NAME: &str = "witness.test/w1";
 
-/// A running witness.
+/// A running witness, reached at its URL.
 #[derive(Clone)]
 pub struct Witness {
     pub url: String,
