@@ -1,7 +1,9 @@
-//! `audit list|summary|export`: which service called what, about which connection, with which outcome.
+//! `audit list|summary|export|checkpoint|prove|prove-consistency`: which service called what, about which connection, with
+//! which outcome; and the proof that the log is what it was.
 
 mod export;
 mod filter;
+mod proof;
 mod summary;
 
 use clap::{Args, Subcommand};
@@ -24,6 +26,12 @@ pub(super) enum AuditCommand {
     Summary(summary::SummaryArgs),
     /// Write all records that match to standard output, newest first, as JSON lines or CSV.
     Export(export::ExportArgs),
+    /// Print the newest signed checkpoint of the log. Keep it where the vault's operators cannot change it.
+    Checkpoint(proof::CheckpointArgs),
+    /// Print the proof that a record is in the log, which verifies without the vault.
+    Prove(proof::ProveArgs),
+    /// Print the proof that the log's first records are what they were when it had that number of records.
+    ProveConsistency(proof::ConsistencyArgs),
 }
 
 #[derive(Args, Debug)]
@@ -48,6 +56,9 @@ pub(super) fn run(command: AuditCommand, output: &mut Output) -> Result<(), Fail
             AuditCommand::List(arguments) => list(arguments, output).await,
             AuditCommand::Summary(arguments) => summary::show(arguments, output).await,
             AuditCommand::Export(arguments) => export::write(arguments, output).await,
+            AuditCommand::Checkpoint(arguments) => proof::checkpoint(arguments, output).await,
+            AuditCommand::Prove(arguments) => proof::prove(arguments, output).await,
+            AuditCommand::ProveConsistency(arguments) => proof::prove_consistency(arguments, output).await,
         }
     })
 }

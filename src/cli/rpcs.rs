@@ -2,7 +2,7 @@
 //! command.
 
 /// Every RPC with the command that calls it.
-pub(super) const COMMANDS: [(&str, &str); 78] = [
+pub(super) const COMMANDS: [(&str, &str); 82] = [
     ("ListProviders", "providers list"),
     ("GetProvider", "providers get"),
     ("CreateConnection", "connections create"),
@@ -37,6 +37,9 @@ pub(super) const COMMANDS: [(&str, &str); 78] = [
     ("VerifyWebhook", "webhook verify"),
     ("ListAuditEvents", "audit list"),
     ("SummarizeAuditEvents", "audit summary"),
+    ("GetCheckpoint", "audit checkpoint"),
+    ("ProveInclusion", "audit prove"),
+    ("ProveConsistency", "audit prove-consistency"),
     ("CreateTenant", "tenants create"),
     ("GetTenant", "tenants get"),
     ("ListTenants", "tenants list"),
@@ -48,6 +51,7 @@ pub(super) const COMMANDS: [(&str, &str); 78] = [
     ("ListErasures", "tenants erasures"),
     ("GetSigningKey", "keys signing-key"),
     ("RotateSigningKey", "keys rotate-signing-key"),
+    ("RotateAuditSigner", "keys rotate-signer"),
     ("ListUsers", "users list"),
     ("DeleteUser", "users delete"),
     ("ListTenantConnections", "tenants connections"),

@@ -126,6 +126,9 @@ actions! {
     AuditService {
         ListAuditEvents: Read Namespace,
         SummarizeAuditEvents: Read Namespace,
+        GetCheckpoint: Read Namespace,
+        ProveInclusion: Read Namespace,
+        ProveConsistency: Read Namespace,
     }
     AdminService {
         CreateTenant: Change NamedTenant,
@@ -139,6 +142,7 @@ actions! {
         ListErasures: Read Platform,
         GetSigningKey: Read Platform,
         RotateSigningKey: Change Platform,
+        RotateAuditSigner: Change Platform,
         ListUsers: Read NamedTenant,
         DeleteUser: Change NamedTenant,
         ListTenantConnections: Read NamedTenant,

@@ -26,6 +26,15 @@ mod tail;
 
 pub(crate) mod tree;
 
+mod cosignatures;
+pub(crate) mod signers;
+
+pub(crate) mod checkpoints;
+mod finding;
+pub(crate) mod proofs;
+
+pub(crate) mod witnesses;
+
 use credvault_domain::{Action, AuditEvent, ConnectionId, Permit, ServiceId, TenantId, TraceId};
 
 use crate::usage::buffer::OwnCount;
