@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use super::audit::AuditSection;
 use super::broker::BrokerSection;
 use super::catalog::CatalogSection;
 use super::erasure::ErasureSection;
@@ -28,6 +29,8 @@ pub struct RawSettings {
     pub limits: LimitsSection,
     /// The database, and how much each tenant may keep in it.
     pub store: StoreSection,
+    /// Which calls do not wait for their audit records.
+    pub audit: AuditSection,
     /// What statements about erased tenants say of backups.
     pub erasure: ErasureSection,
     /// The source of the root key.

@@ -60,6 +60,7 @@ fn read(
         server: sections.take("server"),
         limits: sections.take("limits"),
         store: sections.take("store"),
+        audit: sections.take("audit"),
         erasure: sections.take("erasure"),
         root_key: sections.take("root_key"),
         other_root_key: sections.take("other_root_key"),

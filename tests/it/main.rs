@@ -12,6 +12,7 @@ mod apps;
 mod backup;
 mod bad_input;
 mod browser;
+mod buffered;
 mod callbacks;
 mod canary;
 mod certificates;

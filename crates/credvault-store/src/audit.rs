@@ -6,6 +6,9 @@ mod keys;
 pub(crate) mod last_uses;
 pub(crate) mod log;
 mod packing;
+pub(crate) mod write;
+
+pub(crate) mod buffer;
 
 pub(crate) mod sequencer;
 
@@ -33,8 +36,8 @@ use uuid::Uuid;
 use crate::usage::buffer::OwnCount;
 use crate::{Error, Store};
 
-/// A value whose audit record is durable. Only the store makes one, so a response built from it cannot leave
-/// unrecorded.
+/// A value whose audit record is durable, or accepted for an action whose calls do not wait for theirs because the operator
+/// has chosen so ([`Buffered`](crate::Buffered)). Only the store makes one, so a response built from it cannot leave unrecorded.
 #[derive(Debug)]
 #[must_use]
 pub struct Recorded<T> {

@@ -120,7 +120,7 @@ pub use database::file::FileError;
 pub use database::open_error::OpenError;
 pub use database::prepare::{MigrateError, migrate};
 pub use database::roots::RootState;
-pub use database::settings::{Database, StoreSettings};
+pub use database::settings::{Buffered, Database, StoreSettings};
 pub use database::turns::{Full, Turn, Turns};
 pub use dependants::{Dependant, Dependants, Uses};
 pub use erasures::Erasures;

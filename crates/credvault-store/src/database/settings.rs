@@ -1,9 +1,10 @@
 //! How a database is reached.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use credvault_crypto::SecretStores;
-use credvault_domain::LimitKind;
+use credvault_domain::{Action, LimitKind};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
@@ -30,6 +31,23 @@ impl Database {
     }
 }
 
+/// Which calls do not wait for their audit records, and how much a process that is killed loses at most.
+#[derive(Clone, Debug)]
+pub struct Buffered {
+    /// The actions of these calls; none by default.
+    pub actions: BTreeSet<Action>,
+    /// The longest time whose records are lost.
+    pub loss: Duration,
+    /// The most records that are lost.
+    pub records: usize,
+}
+
+impl Default for Buffered {
+    fn default() -> Self {
+        Self { actions: BTreeSet::new(), loss: Duration::from_secs(1), records: 10_000 }
+    }
+}
+
 /// How a database is reached and how long it may take.
 #[derive(Clone, Debug)]
 pub struct StoreSettings {
@@ -47,6 +65,8 @@ pub struct StoreSettings {
     pub lock_timeout: Duration,
     /// How long a call waits for its audit record to be durable.
     pub audit_timeout: Duration,
+    /// Which calls do not wait for their audit records.
+    pub buffered: Buffered,
     /// How many versions of a credential are kept.
     pub versions_kept: u32,
     /// How long a deleted connection can be undeleted.
@@ -76,6 +96,7 @@ impl StoreSettings {
             statement_timeout: Duration::from_secs(5),
             lock_timeout: Duration::from_secs(2),
             audit_timeout: Duration::from_secs(2),
+            buffered: Buffered::default(),
             versions_kept: 10,
             undelete_period: Duration::from_secs(30 * 24 * 3600),
             connections_of_tenant: 100_000,
