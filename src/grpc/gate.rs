@@ -210,10 +210,11 @@ impl Gate {
 
     /// Records a refusal in a task of its own, so that a caller who hangs up at once is on record, too.
     async fn refuse(&self, event: AuditEvent, refusal: Refusal, trace: TraceId) -> Response<Body> {
-        let (status, context) = (wire::status(&refusal, &trace.to_string()), Arc::clone(&self.context));
+        let (mut status, context) = (wire::status(&refusal, &trace.to_string()), Arc::clone(&self.context));
         let recording = async move { record_refusal(&context, event, &refusal).await };
         // It only ends early if the runtime stops, and then no caller waits for the answer.
-        let _ = tokio::spawn(recording.in_current_span()).await;
+        let record = tokio::spawn(recording.in_current_span()).await.unwrap_or_default();
+        wire::name_record(record, status.metadata_mut());
         status.into_http()
     }
 

@@ -12,6 +12,7 @@ mod limits;
 mod oversight;
 mod parse;
 mod policy;
+mod record;
 mod render;
 mod requirements;
 mod secrets;
@@ -38,6 +39,7 @@ pub(crate) use parse::{
     tree_sizes, update_connection, usage_question, usage_report, user_id, version,
 };
 pub(crate) use policy::{explained_policy, optional_connection_id, policy_question};
+pub(crate) use record::name_record;
 pub(crate) use render::{
     audit_event, audit_signer, audit_summary, begun_consent, checkpoints, connection, consistency_proof,
     credential, credential_version, deleted_user, dependant, described, fetch_result, grant_outcome,

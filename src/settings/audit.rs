@@ -1,4 +1,7 @@
-//! `audit`: the name under which checkpoints of audit logs are signed, and the witnesses that cosign them.
+//! `audit`: the name under which checkpoints of audit logs are signed, the witnesses that cosign them, and which calls do not wait
+//! for their records.
+
+mod buffered;
 
 use std::time::Duration;
 
@@ -20,6 +23,12 @@ pub struct AuditSection {
     pub checkpoint_seconds: u64,
     /// The witnesses that are asked to cosign.
     pub witnesses: Vec<WitnessSection>,
+    /// RPCs whose answers do not wait for their audit records: a process that is killed loses the latest of them.
+    pub buffered: Vec<String>,
+    /// How old the oldest record may be that is not durable, before calls of these RPCs wait again.
+    pub buffered_loss_ms: u64,
+    /// How many records may be not durable before they do.
+    pub buffered_records: usize,
 }
 
 /// One of `audit.witnesses` as it was given: a witness of C2SP tlog-witness.
@@ -41,7 +50,14 @@ pub struct Audit {
 
 impl Default for AuditSection {
     fn default() -> Self {
-        Self { name: None, checkpoint_seconds: 300, witnesses: Vec::new() }
+        Self {
+            name: None,
+            checkpoint_seconds: 300,
+            witnesses: Vec::new(),
+            buffered: Vec::new(),
+            buffered_loss_ms: 1000,
+            buffered_records: 10_000,
+        }
     }
 }
 
@@ -52,6 +68,7 @@ impl AuditSection {
             problems.refuse("audit.name", VAULT_NAME_RULE);
         }
         store.audit_name.clone_from(&self.name);
+        store.buffered = self.check_buffered(problems);
         for (index, witness) in self.witnesses.iter().enumerate() {
             store.witnesses.extend(witness.check(index, guard, problems));
         }

@@ -31,7 +31,8 @@ pub struct RawSettings {
     pub store: StoreSection,
     /// What statements about erased tenants say of backups.
     pub erasure: ErasureSection,
-    /// The name under which checkpoints of audit logs are signed, and the witnesses that cosign them.
+    /// The name under which checkpoints of audit logs are signed, the witnesses that cosign them, and which calls do not wait for
+    /// their records.
     pub audit: AuditSection,
     /// The source of the root key.
     pub root_key: RootKeySection,

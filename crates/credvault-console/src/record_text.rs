@@ -5,7 +5,7 @@ use credvault_proto::v1;
 use serde_json::Value;
 
 /// A record as its columns. Destructured, so that a field that is added to records is not forgotten here.
-fn columns(event: &v1::AuditEvent) -> [(&'static str, Value); 18] {
+fn columns(event: &v1::AuditEvent) -> [(&'static str, Value); 20] {
     let v1::AuditEvent {
         id,
         time,
@@ -25,6 +25,8 @@ fn columns(event: &v1::AuditEvent) -> [(&'static str, Value); 18] {
         source_address,
         released_fields,
         owner_user_id,
+        tenant_id,
+        index,
     } = event;
     [
         ("id", id.as_str().into()),
@@ -45,14 +47,18 @@ fn columns(event: &v1::AuditEvent) -> [(&'static str, Value); 18] {
         ("policies", policies.clone().into()),
         ("trace_id", trace_id.as_str().into()),
         ("source_address", source_address.as_str().into()),
+        ("tenant_id", tenant_id.as_str().into()),
+        ("index", (*index).into()),
     ]
 }
 
 /// A record as one line of JSON, without a line feed: the names and values of protobuf's JSON, each field whatever its value,
-/// and whole numbers as numbers.
+/// and whole numbers as numbers. A record without a place in the log has no `index`.
 pub fn json_line(event: &v1::AuditEvent) -> String {
+    let has_value = |(name, value): &(&str, Value)| *name != "index" || !value.is_null();
     let member = |(name, value): (&str, Value)| format!("{}:{value}", Value::from(camel_case(name)));
-    format!("{{{}}}", columns(event).map(member).join(","))
+    let members: Vec<_> = columns(event).into_iter().filter(has_value).map(member).collect();
+    format!("{{{}}}", members.join(","))
 }
 
 /// The name of a field in protobuf's JSON.
@@ -121,16 +127,20 @@ mod tests {
             outcome: v1::AuditOutcome::Denied.into(),
             changed_fields: vec!["a".to_owned(), "b".to_owned()],
             source_address: "127.0.0.1".to_owned(),
+            tenant_id: "acme".to_owned(),
+            index: Some(7),
             ..Default::default()
         };
         let line = csv_line(&event);
-        assert_eq!(line, "i,1970-01-01T00:00:00Z,,,,,,,,0,\"a\nb\",denied,,a b,,,,127.0.0.1");
+        assert_eq!(line, "i,1970-01-01T00:00:00Z,,,,,,,,0,\"a\nb\",denied,,a b,,,,127.0.0.1,acme,7");
         assert!(csv_heading().starts_with("id,time,service,user_id,owner_user_id,"), "{}", csv_heading());
         let line = json_line(&event);
         assert!(!line.contains('\n') && line.starts_with("{\"id\":\"i\",\"time\":\"1970-"), "{line}");
         let parsed: Value = serde_json::from_str(&line).expect("JSON");
-        assert_eq!(parsed.as_object().map(serde_json::Map::len), Some(18));
+        assert_eq!(parsed.as_object().map(serde_json::Map::len), Some(20));
         assert_eq!((&parsed["version"], &parsed["ownerUserId"]), (&Value::from(0), &Value::from("")));
         assert_eq!(parsed["outcome"], "AUDIT_OUTCOME_DENIED");
+        let unplaced = v1::AuditEvent { index: None, ..event };
+        assert!(!json_line(&unplaced).contains("index") && csv_line(&unplaced).ends_with(",acme,"));
     }
 }

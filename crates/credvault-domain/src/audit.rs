@@ -7,7 +7,8 @@ use std::net::IpAddr;
 use uuid::Uuid;
 
 use crate::{
-    Action, ConnectionId, ProviderId, Purpose, Reason, ServiceId, TenantId, Timestamp, UserId, Version,
+    Action, ConnectionId, NameError, ProviderId, Purpose, Reason, ServiceId, TenantId, Timestamp, UserId,
+    Version,
 };
 
 /// The outcome of a call.
@@ -87,6 +88,17 @@ pub struct TraceId([u8; 16]);
 impl TraceId {
     /// No trace. The store writes it for background work.
     pub const NONE: Self = Self([0; 16]);
+
+    /// Parses 32 hexadecimal digits, not all zero.
+    ///
+    /// # Errors
+    /// The text is anything else.
+    pub fn parse(text: &str) -> Result<Self, NameError> {
+        let is_hex = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let number = u128::from_str_radix(text, 16).ok().filter(|number| is_hex && *number != 0);
+        let rule = NameError("must be a trace id: 32 hexadecimal digits, not all zero");
+        number.map(|number| Self(number.to_be_bytes())).ok_or(rule)
+    }
 
     /// Wraps the bytes of an id.
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {
@@ -178,6 +190,24 @@ impl AuditEvent {
             policies: Vec::new(),
             trace: TraceId::NONE,
             source_address: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trace_id_is_32_digits_that_are_not_all_zero() {
+        let text = "0af7651916cd43dd8448eb211c80319c";
+        for written in [text, &text.to_uppercase()] {
+            assert_eq!(TraceId::parse(written).map(|trace| trace.to_string()), Ok(text.to_owned()));
+        }
+        for wrong in
+            ["", "0af7", &"0".repeat(32), &format!("+{}", &text[1..]), &format!("{text}0"), &"é".repeat(16)]
+        {
+            assert!(TraceId::parse(wrong).is_err(), "{wrong}");
         }
     }
 }

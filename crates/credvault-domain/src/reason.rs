@@ -18,6 +18,11 @@ macro_rules! reasons {
                     $(Self::$name => $text,)*
                 }
             }
+
+            /// Reads what [`Reason::as_str`] wrote.
+            pub fn from_stored(text: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|reason| reason.as_str() == text)
+            }
         }
     };
 }

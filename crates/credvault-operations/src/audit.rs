@@ -26,6 +26,7 @@ pub async fn list(
     let filter = filter?;
     let permit = call.permit(&scope, Facts::default())?;
     call.reach(&scope, filter.user.as_ref())?;
+    call.reach(&scope, filter.owner_user.as_ref())?;
     let mut listed = call.context.store.audit().list(&scope, &filter, &page).await?;
     let mut shown = call.shown(&scope);
     listed.items.retain(|record| {
@@ -49,6 +50,7 @@ pub async fn summarize(
     let scope = call.scope()?;
     let permit = call.permit(&scope, Facts::default())?;
     call.reach(&scope, filter.user.as_ref())?;
+    call.reach(&scope, filter.owner_user.as_ref())?;
     call.room(PAGE_BYTES).await?;
     let rows = call.context.store.audit().summarize(&scope, &filter, groups).await?;
     call.recorded(&permit, rows).await

@@ -103,7 +103,7 @@ pub(crate) use allowance::SOURCE_RULES;
 pub use context::{Context, Parts};
 pub(crate) use record::note_refusal;
 pub use record::{Repeat, record_refusal, tenant_name};
-pub use run::{Done, run};
+pub use run::{Done, Ended, run};
 pub(crate) use subject::Subject;
 
 /// How much of a call's time is kept for telling the caller that the time is over.

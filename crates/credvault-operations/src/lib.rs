@@ -63,7 +63,7 @@ pub mod webhooks;
 
 use credvault_domain::Violations;
 
-pub use call::{Call, Context, Done, Entry, Parts, Repeat, record_refusal, run, tenant_name};
+pub use call::{Call, Context, Done, Ended, Entry, Parts, Repeat, record_refusal, run, tenant_name};
 pub use connect::SessionLimit;
 pub use credvault_domain::Permit;
 pub use credvault_store::{Recorded, Write};

@@ -6,6 +6,9 @@ mod keys;
 pub(crate) mod last_uses;
 pub(crate) mod log;
 mod packing;
+pub(crate) mod write;
+
+pub(crate) mod buffer;
 
 pub(crate) mod sequencer;
 
@@ -37,33 +40,43 @@ pub(crate) mod witnesses;
 
 use credvault_domain::{Action, AuditEvent, ConnectionId, Permit, ServiceId, TenantId, TraceId};
 
+use uuid::Uuid;
+
 use crate::usage::buffer::OwnCount;
 use crate::{Error, Store};
 
-/// A value whose audit record is durable. Only the store makes one, so a response built from it cannot leave
-/// unrecorded.
+/// A value whose audit record is durable, or accepted for an action whose calls do not wait for theirs because the operator
+/// has chosen so ([`Buffered`](crate::Buffered)). Only the store makes one, so a response built from it cannot leave unrecorded.
 #[derive(Debug)]
 #[must_use]
-pub struct Recorded<T>(T);
+pub struct Recorded<T> {
+    value: T,
+    record: Option<Uuid>,
+}
 
 impl<T> Recorded<T> {
-    pub(crate) fn durable(value: T) -> Self {
-        Self(value)
+    pub(crate) fn durable(value: T, record: Option<Uuid>) -> Self {
+        Self { value, record }
+    }
+
+    /// The id of the record. Of several records, it is that of the call as a whole.
+    pub fn record(&self) -> Option<Uuid> {
+        self.record
     }
 
     /// Another value for the same record.
     pub fn map<U>(self, convert: impl FnOnce(T) -> U) -> Recorded<U> {
-        Recorded(convert(self.0))
+        Recorded { value: convert(self.value), record: self.record }
     }
 
     /// The value, without the proof that its record is durable.
     pub fn into_inner(self) -> T {
-        self.0
+        self.value
     }
 
     /// The value, to be looked at.
     pub fn get(&self) -> &T {
-        &self.0
+        &self.value
     }
 }
 
@@ -115,20 +128,20 @@ impl Audit<'_> {
 
     /// The same where the permission is in the record already.
     pub(crate) async fn record_event<T>(&self, event: AuditEvent, value: T) -> Result<Recorded<T>, Error> {
-        self.append(vec![event]).await?;
-        Ok(Recorded::durable(value))
+        let record = self.append(vec![event]).await?;
+        Ok(Recorded::durable(value, record))
     }
 
-    /// Makes the record of a refusal durable. It vouches for nothing.
+    /// Makes the record of a refusal durable, and gives its id. It vouches for nothing.
     ///
     /// # Errors
     /// [`Error::AuditUnavailable`] if that did not succeed in time.
-    pub async fn record_refusal(&self, event: AuditEvent) -> Result<(), Error> {
+    pub async fn record_refusal(&self, event: AuditEvent) -> Result<Option<Uuid>, Error> {
         self.append(vec![event]).await
     }
 
     /// Makes the records of fetches that `_permit` allows durable, counts them, notes when each connection was used, and
-    /// vouches for `value`. Each record names its own policies.
+    /// vouches for `value`. Each record names its own policies; the first is that of the call as a whole.
     ///
     /// # Errors
     /// [`Error::AuditUnavailable`] if that did not succeed in time; `value` is dropped then.
@@ -145,19 +158,21 @@ impl Audit<'_> {
         };
         let counted = |event: &AuditEvent| OwnCount::of_fetch(event, of_platform(event), now);
         let fetched: Vec<_> = events.iter().filter_map(counted).collect();
-        self.append(events).await?;
+        let record = self.append(events).await?;
         self.store.last_uses().note(used, now);
         let buffer = &self.store.usage_writer().buffer;
         fetched.into_iter().for_each(|fetch| buffer.add(fetch));
-        Ok(Recorded::durable(value))
+        Ok(Recorded::durable(value, record))
     }
 
-    async fn append(&self, mut events: Vec<AuditEvent>) -> Result<(), Error> {
+    /// Makes records durable, and gives the id of the first.
+    async fn append(&self, mut events: Vec<AuditEvent>) -> Result<Option<Uuid>, Error> {
         let now = self.store.now();
         for event in &mut events {
             event.id = self.store.new_id()?;
             event.time = now;
         }
-        self.store.audit_log().append(&events).await
+        self.store.audit_log().append(&events).await?;
+        Ok(events.first().map(|event| event.id))
     }
 }

@@ -274,8 +274,10 @@ impl Change<'_> {
             self.records.push(request.record);
         }
         self.journal_records().await?;
+        // The caller's own record comes last. A webhook that an app's key signs has its only record elsewhere.
+        let record = self.records.last().or(self.record_elsewhere.as_ref()).map(|record| record.id);
         self.tx.commit().await?;
-        Ok(Recorded::durable(value))
+        Ok(Recorded::durable(value, record))
     }
 
     /// Adds the records to the journal, as one row.

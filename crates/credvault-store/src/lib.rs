@@ -125,7 +125,7 @@ pub use database::open_error::OpenError;
 pub use database::prepare::{MigrateError, migrate};
 pub use database::roots::RootState;
 pub use database::settings::{
-    Database, StoreSettings, VAULT_NAME_RULE, Witness, WitnessError, is_vault_name,
+    Buffered, Database, StoreSettings, VAULT_NAME_RULE, Witness, WitnessError, is_vault_name,
 };
 pub use database::turns::{Full, Turn, Turns};
 pub use dependants::{Dependant, Dependants, Uses};

@@ -99,7 +99,7 @@ impl Weighed for AuditRecord {
             &self.source_address,
         ];
         FIXED
-            + texts([self.tenant_source.as_str(), self.action.as_str(), self.trace.as_str()])
+            + texts([&self.tenant, &self.tenant_source, &self.action, &self.trace].map(String::as_str))
             + optional_texts.into_iter().map(|text| optional(text.as_ref())).sum::<usize>()
             + list(&self.changed)
             + list(&self.released)

@@ -36,6 +36,24 @@ pub(super) struct FilterArgs {
     /// Only calls with this outcome.
     #[arg(long, value_enum)]
     outcome: Option<OutcomeArg>,
+    /// Only calls that were refused or failed for this reason, such as `POLICY_DENIED`.
+    #[arg(long, value_name = "REASON", default_value = "")]
+    reason: String,
+    /// Only calls with exactly this purpose.
+    #[arg(long, value_name = "PURPOSE", default_value = "")]
+    purpose: String,
+    /// Only calls whose tenant this vouched for: token, assertion, header, state, session or none.
+    #[arg(long, value_name = "SOURCE", default_value = "")]
+    tenant_source: String,
+    /// Only calls from this IP address.
+    #[arg(long, value_name = "ADDRESS", default_value = "")]
+    source_address: String,
+    /// Only records of the trace with this id, as answers, errors and logs name it.
+    #[arg(long, value_name = "TRACE_ID", default_value = "")]
+    trace_id: String,
+    /// Only calls about what this user owns.
+    #[arg(long, value_name = "USER", default_value = "")]
+    owner_user: String,
 }
 
 #[derive(ValueEnum, Clone, Copy, Debug)]
@@ -75,6 +93,12 @@ impl FilterArgs {
             connection_id,
             outcome: outcome.into(),
             provider: self.provider.clone(),
+            reason: self.reason.clone(),
+            purpose: self.purpose.clone(),
+            tenant_source: self.tenant_source.clone(),
+            source_address: self.source_address.clone(),
+            trace_id: self.trace_id.clone(),
+            owner_user_id: self.owner_user.clone(),
         })
     }
 }

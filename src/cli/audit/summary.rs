@@ -34,6 +34,9 @@ enum By {
     Outcome,
     Reason,
     Day,
+    Purpose,
+    TenantSource,
+    SourceAddress,
 }
 
 impl By {
@@ -47,6 +50,9 @@ impl By {
             Self::Outcome => v1::AuditGroup::Outcome,
             Self::Reason => v1::AuditGroup::Reason,
             Self::Day => v1::AuditGroup::Day,
+            Self::Purpose => v1::AuditGroup::Purpose,
+            Self::TenantSource => v1::AuditGroup::TenantSource,
+            Self::SourceAddress => v1::AuditGroup::SourceAddress,
         }
     }
 

@@ -13,10 +13,10 @@ use futures::stream::once;
 use futures::{Stream, StreamExt as _};
 use prost::Message;
 use tokio::sync::OwnedSemaphorePermit;
-use tonic::{Request, Response, Status};
+use tonic::{Extensions, Request, Response, Status};
 
 use crate::grpc::Arrived;
-use crate::grpc::wire;
+use crate::grpc::wire::{self, name_record};
 
 /// What a handler answers.
 pub(super) type Answer<T> = Result<Recorded<T>, Refusal>;
@@ -117,7 +117,7 @@ where
     let (entry, held) = admitted.start_handler();
     let trace = entry.trace;
     let call = Call::of_service(context, entry);
-    let done = run(call, held, move |call| {
+    let ended = run(call, held, move |call| {
         Box::pin(async move {
             let done = handler(call, message).await?;
             // A change is done by now: if there is no room for its answer in time, the caller reads that the time is over.
@@ -125,8 +125,14 @@ where
             Ok(done)
         })
     });
-    let done = done.await.map_err(|refusal| wire::status(&refusal, &trace.to_string()))?;
+    let ended = ended.await;
+    let done = ended.outcome.map_err(|refusal| {
+        let mut status = wire::status(&refusal, &trace.to_string());
+        name_record(ended.record, status.metadata_mut());
+        status
+    })?;
     let mut response = Response::new(done.answer);
+    name_record(ended.record, response.metadata_mut());
     response.extensions_mut().insert(done.share.map(Arc::new));
     Ok(response)
 }
@@ -136,5 +142,7 @@ pub(super) fn stream<R: Send + 'static>(
     first: Response<R>,
     rest: impl Stream<Item = Result<R, Status>> + Send + 'static,
 ) -> Response<Responses<R>> {
-    Response::new(Box::pin(once(ready(Ok(first.into_inner()))).chain(rest)))
+    let (metadata, message, _) = first.into_parts();
+    let responses: Responses<R> = Box::pin(once(ready(Ok(message))).chain(rest));
+    Response::from_parts(metadata, responses, Extensions::default())
 }

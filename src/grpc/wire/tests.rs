@@ -172,6 +172,8 @@ fn no_fetched_credential_takes_more_than_is_counted() {
 fn audit_record(changed: Vec<String>, released: Vec<String>, policies: Vec<String>) -> AuditRecord {
     AuditRecord {
         id: uuid::Uuid::max(),
+        tenant: String::new(),
+        index: Some(NUMBER),
         time: TIME,
         owner_user: None,
         service: None,
@@ -221,6 +223,7 @@ fn a_listed_record_takes_no_more_than_is_counted() {
         let some = || Some(text(bytes));
         check(
             AuditRecord {
+                tenant: text(bytes),
                 owner_user: some(),
                 service: some(),
                 user: some(),

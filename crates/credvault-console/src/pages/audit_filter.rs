@@ -13,11 +13,27 @@ use crate::form::Form;
 use crate::refusal::Refusal;
 
 /// The names of the filter's fields, which links carry on.
-const NAMES: [&str; 8] =
-    ["since", "before", "service", "user", "action", "connection", "provider", "outcome"];
+const NAMES: [&str; 14] = [
+    "since",
+    "before",
+    "service",
+    "user",
+    "action",
+    "connection",
+    "provider",
+    "outcome",
+    "reason",
+    "purpose",
+    "vouched",
+    "address",
+    "trace",
+    "owner",
+];
+/// Those that are seldom searched by, which the form folds away.
+const SELDOM: [&str; 6] = ["reason", "purpose", "vouched", "address", "trace", "owner"];
 
 /// What the form calls the fields of the API that people fill in.
-pub(crate) const RENAMED: [(&str, &str); 10] = [
+pub(crate) const RENAMED: [(&str, &str); 16] = [
     ("filter.start_time", "since"),
     ("filter.end_time", "before"),
     ("filter.service", "service"),
@@ -26,11 +42,28 @@ pub(crate) const RENAMED: [(&str, &str); 10] = [
     ("filter.connection_id", "connection"),
     ("filter.provider", "provider"),
     ("filter.outcome", "outcome"),
+    ("filter.reason", "reason"),
+    ("filter.purpose", "purpose"),
+    ("filter.tenant_source", "vouched"),
+    ("filter.source_address", "address"),
+    ("filter.trace_id", "trace"),
+    ("filter.owner_user_id", "owner"),
     ("selection.account_name", "connection"),
     ("selection.provider", "connection"),
 ];
 
 const OUTCOMES: [(&str, &str); 4] = [("", "any"), ("ok", "ok"), ("denied", "denied"), ("failed", "failed")];
+
+/// What may have vouched for a tenant.
+const SOURCES: [(&str, &str); 7] = [
+    ("", "any"),
+    ("token", "token"),
+    ("assertion", "assertion"),
+    ("header", "header"),
+    ("state", "state"),
+    ("session", "session"),
+    ("none", "none"),
+];
 
 /// The groups of the list of actions. Permissions are asked for, and no record is about one.
 const SERVICES: [&str; 5] = ["VaultService", "ConnectionService", "AuditService", "AdminService", "Command"];
@@ -53,6 +86,12 @@ pub(crate) async fn filter(console: &Console, fields: &Fields) -> Result<v1::Aud
         connection_id: connection_id(console, fields).await?,
         outcome: outcome.into(),
         provider: fields.get("provider").to_owned(),
+        reason: fields.get("reason").to_owned(),
+        purpose: fields.get("purpose").to_owned(),
+        tenant_source: fields.get("vouched").to_owned(),
+        source_address: fields.get("address").to_owned(),
+        trace_id: fields.get("trace").to_owned(),
+        owner_user_id: fields.get("owner").to_owned(),
     })
 }
 
@@ -114,6 +153,7 @@ pub(crate) fn carried(fields: &Fields) -> Vec<(&'static str, &str)> {
 /// The filter as a form that searches anew. It keeps what was sent, also if that was refused.
 pub(crate) fn form(fields: &Fields, refusal: Option<&Refusal>) -> Markup {
     let form = Form { fields, refusal };
+    let is_open = SELDOM.iter().any(|name| !fields.get(name).is_empty());
     let actions = html! { option value="" { "any" } (options(&SERVICES, fields.get("action"))) };
     html! {
         form class="filter" method="get" action="/audit" {
@@ -126,6 +166,15 @@ pub(crate) fn form(fields: &Fields, refusal: Option<&Refusal>) -> Markup {
             (form.input("text", "provider", "Provider"))
             (form.input("text", "connection", "Connection (account name or id)"))
             (form.choice("outcome", "Outcome", &OUTCOMES))
+            details open[is_open] {
+                summary { "More" }
+                (form.input("text", "reason", "Reason"))
+                (form.input("text", "purpose", "Purpose"))
+                (form.input("text", "owner", "Owner"))
+                (form.choice("vouched", "Tenant by", &SOURCES))
+                (form.input("text", "address", "From (IP address)"))
+                (form.input("text", "trace", "Trace id"))
+            }
             button { "Search" }
             button name="view" value="sums" { "Who did what" }
         }
@@ -205,5 +254,24 @@ mod tests {
             assert!(text.contains(part), "{part}: {text}");
         }
         assert!(!text.contains("AssertTenant"), "no record is about a permission: {text}");
+    }
+
+    #[test]
+    fn what_is_seldom_searched_by_is_open_where_it_is_searched_by() {
+        let text = |query: &str| form(&Fields::parse(query.as_bytes()), None).into_string();
+        assert!(text("user=u1").contains("<details>") && !text("user=u1").contains("<details open>"));
+        let text = text("trace=0af7651916cd43dd8448eb211c80319c&vouched=header");
+        assert!(text.contains("<details open>"), "{text}");
+        assert!(text.contains("value=\"0af7651916cd43dd8448eb211c80319c\""), "{text}");
+        assert!(text.contains("<option value=\"header\" selected>"), "{text}");
+    }
+
+    #[test]
+    fn each_field_of_the_form_is_carried_on_and_has_its_refusals() {
+        let all = form(&Fields::parse(b""), None).into_string();
+        for name in NAMES {
+            assert!(all.contains(&format!("name=\"{name}\"")), "{name}");
+            assert!(RENAMED.iter().any(|(_, renamed)| *renamed == name), "{name}");
+        }
     }
 }

@@ -59,8 +59,10 @@ fn row(tenant: &str, event: &v1::AuditEvent, here: &str) -> Vec<Markup> {
 /// The rest of a record, which is seldom asked for.
 fn more(event: &v1::AuditEvent) -> Markup {
     let version = if event.version == 0 { String::new() } else { event.version.to_string() };
+    let index = event.index.map(|index| index.to_string()).unwrap_or_default();
     let facts = [
         ("Record", event.id.as_str()),
+        ("Place in the log", index.as_str()),
         ("Service", event.service.as_str()),
         ("Tenant by", event.tenant_source.as_str()),
         ("Connection", event.connection_id.as_str()),

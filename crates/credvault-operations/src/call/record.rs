@@ -5,6 +5,7 @@ use std::sync::Arc;
 use credvault_crypto::Opened;
 use credvault_domain::{Action, AuditEvent, ConnectionId, Permit, RequestId, TenantId, TenantSource, chain};
 use credvault_store::{Error as StoreError, Recorded, RepeatKey, Write, connect_session_name};
+use uuid::Uuid;
 
 use super::{Call, Context, Origin};
 use crate::{Class, Parsed, Refusal};
@@ -138,8 +139,9 @@ pub(crate) fn note_refusal(action: Action, refusal: &Refusal) {
     }
 }
 
-/// Makes the record of a refusal durable if it can be, counts it and logs it. The refusal stands either way.
-pub async fn record_refusal(context: &Context, event: AuditEvent, refusal: &Refusal) {
+/// Makes the record of a refusal durable if it can be, counts it and logs it. The refusal stands either way. Gives the id of
+/// the record if it is durable.
+pub async fn record_refusal(context: &Context, event: AuditEvent, refusal: &Refusal) -> Option<Uuid> {
     note_refusal(event.action, refusal);
     let (action, reason) = (event.action.as_str(), refusal.reason().as_str());
     // A browser acts in the name of a service, and must not use up that service's share.
@@ -149,10 +151,14 @@ pub async fn record_refusal(context: &Context, event: AuditEvent, refusal: &Refu
     let no_log = matches!(refusal, Refusal::Store(StoreError::AuditUnavailable));
     if no_log || !context.limits.records_refusal(payer) {
         metrics::counter!("credvault_refusals_unrecorded_total", "action" => action).increment(1);
-        return;
+        return None;
     }
-    if let Err(error) = context.store.audit().record_refusal(event).await {
-        metrics::counter!("credvault_refusals_unrecorded_total", "action" => action).increment(1);
-        tracing::error!(action, reason, error = chain(&error), "a refusal could not be recorded");
+    match context.store.audit().record_refusal(event).await {
+        Ok(record) => record,
+        Err(error) => {
+            metrics::counter!("credvault_refusals_unrecorded_total", "action" => action).increment(1);
+            tracing::error!(action, reason, error = chain(&error), "a refusal could not be recorded");
+            None
+        }
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use credvault_store::Recorded;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
+use uuid::Uuid;
 
 use super::{Call, LONGEST_WORK, answer_room, record_refusal};
 use crate::Refusal;
@@ -18,6 +19,15 @@ pub struct Done<T> {
     pub answer: T,
     /// What it has of the room for answers: to be held until the answer was sent.
     pub share: Option<Share>,
+}
+
+/// A call that has come to its end.
+#[derive(Debug)]
+pub struct Ended<T> {
+    /// The answer, or why there is none.
+    pub outcome: Result<Done<T>, Refusal>,
+    /// The id of the record of how it ended; none if that could not be recorded.
+    pub record: Option<Uuid>,
 }
 
 /// Runs an operation and records its refusal. `held` is what the call holds until its work is over, such as its part of a
@@ -36,6 +46,7 @@ pub struct Done<T> {
 ///         })
 ///     })
 ///     .await
+///     .outcome
 /// }
 /// ```
 ///
@@ -45,13 +56,11 @@ pub struct Done<T> {
 /// use credvault_operations::{Call, Done, Refusal};
 ///
 /// async fn serve(call: Call) -> Result<Done<String>, Refusal> {
-///     credvault_operations::run(call, (), |_| Box::pin(async move { Ok(String::new()) })).await
+///     credvault_operations::run(call, (), |_| Box::pin(async move { Ok(String::new()) })).await.outcome
 /// }
 /// ```
 ///
-/// # Errors
-/// The operation was refused, which is on record then.
-pub async fn run<T, F>(mut call: Call, held: impl Send + 'static, operation: F) -> Result<Done<T>, Refusal>
+pub async fn run<T, F>(mut call: Call, held: impl Send + 'static, operation: F) -> Ended<T>
 where
     T: Send + 'static,
     F: for<'a> FnOnce(&'a mut Call) -> BoxFuture<'a, Result<Recorded<T>, Refusal>> + Send + 'static,
@@ -62,14 +71,16 @@ where
         let working = AssertUnwindSafe(operate(&mut call, operation)).catch_unwind();
         let ended = tokio::time::timeout(LONGEST_WORK, working).await;
         let outcome = ended.unwrap_or(Ok(Err(Refusal::Deadline))).unwrap_or(Err(Refusal::Internal));
-        if let Err(refusal) = &outcome {
-            record_refusal(&call.context, call.refused_event(refusal), refusal).await;
-        }
+        let record = match &outcome {
+            Ok(recorded) => recorded.record(),
+            Err(refusal) => record_refusal(&call.context, call.refused_event(refusal), refusal).await,
+        };
         drop(held);
-        outcome.map(|recorded| Done { answer: recorded.into_inner(), share: call.take_share() })
+        let done = |recorded: Recorded<T>| Done { answer: recorded.into_inner(), share: call.take_share() };
+        Ended { outcome: outcome.map(done), record }
     };
     // It fails only while the runtime ends.
-    context.spawn(work).await.unwrap_or(Err(Refusal::Internal))
+    context.spawn(work).await.unwrap_or(Ended { outcome: Err(Refusal::Internal), record: None })
 }
 
 async fn operate<T, F>(call: &mut Call, operation: F) -> Result<Recorded<T>, Refusal>

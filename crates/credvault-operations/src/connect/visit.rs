@@ -214,7 +214,7 @@ impl Visit {
         F: for<'a> FnOnce(&'a mut Call) -> BoxFuture<'a, Result<Recorded<T>, Refusal>> + Send + 'static,
     {
         let call = Call::of_page(&self.context, action, &self.session, self.address);
-        Ok(run(call, (), operation).await?.answer)
+        Ok(run(call, (), operation).await.outcome?.answer)
     }
 }
 

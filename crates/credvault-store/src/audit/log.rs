@@ -1,16 +1,17 @@
 //! The writer of the journal: it makes the records of all calls that wait at that moment durable in one row, by one commit.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use credvault_domain::{AuditEvent, Clock, Random, chain};
-use sea_orm::{ConnAcquireErr, DbErr};
+use credvault_domain::{AuditEvent, chain};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use super::journal::{Entry, JournalKeys, fitting, insert};
+use super::buffer::Buffer;
+use super::journal::{Entry, fitting};
+use super::write::JournalWriter;
 use crate::Error;
-use crate::database::connect::Connections;
+use crate::database::settings::Buffered;
 
 /// The most calls that share a commit.
 const MAX_BATCH: usize = 512;
@@ -19,8 +20,6 @@ const MAX_WAITING: usize = 16 * 1024;
 /// How many commits are in flight at a time. With one, a batch grows with the commit's latency.
 const LANES: usize = 1;
 
-/// How long a failure counts against the log's health.
-const UNHEALTHY_AFTER_FAILURE: Duration = Duration::from_secs(10);
 /// How long closing waits for the database.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -30,53 +29,33 @@ struct Job {
     done: oneshot::Sender<bool>,
 }
 
-/// What the writer works with.
-pub(crate) struct Journal {
-    pub(crate) connections: Arc<Connections>,
-    pub(crate) keys: Arc<JournalKeys>,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) random: Arc<dyn Random>,
-    /// How long one write may take before its connection counts as dead.
-    pub(crate) patience: Duration,
-}
-
 /// The handle of the writer.
 pub(crate) struct AuditLog {
     jobs: Mutex<Option<mpsc::Sender<Job>>>,
     writer: Mutex<Option<JoinHandle<()>>>,
     timeout: Duration,
-    failed: Arc<Failed>,
-}
-
-/// When a write last failed, unless one has succeeded since.
-#[derive(Default)]
-struct Failed(Mutex<Option<Instant>>);
-
-impl Failed {
-    fn note(&self, written: bool) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = (!written).then(Instant::now);
-    }
+    journal: Arc<JournalWriter>,
+    buffer: Buffer,
 }
 
 impl AuditLog {
-    /// Starts the writer; a call waits for `timeout` at most.
-    pub(crate) fn start(journal: Journal, timeout: Duration) -> Self {
+    /// Starts the writer; a call waits for `timeout` at most, or not at all if it is one of `buffered`.
+    pub(crate) fn start(journal: JournalWriter, timeout: Duration, buffered: Buffered) -> Self {
         let (jobs, waiting) = mpsc::channel(MAX_WAITING);
-        let failed = Arc::new(Failed::default());
-        let writer = Writer { journal, failed: Arc::clone(&failed) };
+        let journal = Arc::new(journal);
+        let buffer = Buffer::start(buffered, &journal);
+        let writer = Writer { journal: Arc::clone(&journal) };
         let writer = tokio::spawn(writer.run(waiting));
-        Self { jobs: Mutex::new(Some(jobs)), writer: Mutex::new(Some(writer)), timeout, failed }
+        Self { jobs: Mutex::new(Some(jobs)), writer: Mutex::new(Some(writer)), timeout, journal, buffer }
     }
 
     /// Whether records can be written, as far as is known: the writer runs, and did not fail a moment ago.
     pub(crate) fn is_well(&self) -> bool {
-        let failed = *self.failed.0.lock().unwrap_or_else(PoisonError::into_inner);
         let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        failed.is_none_or(|time| time.elapsed() > UNHEALTHY_AFTER_FAILURE)
-            && writer.as_ref().is_some_and(|writer| !writer.is_finished())
+        self.journal.is_well() && writer.as_ref().is_some_and(|writer| !writer.is_finished())
     }
 
-    /// Waits until the records are durable.
+    /// Waits until the records are durable, unless their call need not wait.
     pub(crate) async fn append(&self, events: &[AuditEvent]) -> Result<(), Error> {
         // Made here and not by the writer: one that is too long fails its own call and no other.
         let entries: Result<Vec<_>, _> = events.iter().map(Entry::of).collect();
@@ -84,6 +63,7 @@ impl AuditLog {
             tracing::error!(error = chain(&error), "an audit record could not be written");
             Error::AuditUnavailable
         })?;
+        let Err(entries) = self.buffer.take(events, entries) else { return Ok(()) };
         let (done, written) = oneshot::channel();
         let jobs = self.jobs.lock().ok().and_then(|jobs| jobs.clone()).ok_or(Error::AuditUnavailable)?;
         // Handed over without waiting. If this wait ends first, the call is refused although there may be a record.
@@ -99,6 +79,10 @@ impl AuditLog {
 
     /// Accepts no more records and waits for those accepted, at most for a while.
     pub(crate) async fn close(&self) {
+        futures::future::join(self.close_writer(), self.buffer.close()).await;
+    }
+
+    async fn close_writer(&self) {
         drop(self.jobs.lock().ok().and_then(|mut jobs| jobs.take()));
         let writer = self.writer.lock().ok().and_then(|mut writer| writer.take());
         let Some(mut writer) = writer else { return };
@@ -115,8 +99,7 @@ impl AuditLog {
 
 /// The one task that writes.
 struct Writer {
-    journal: Journal,
-    failed: Arc<Failed>,
+    journal: Arc<JournalWriter>,
 }
 
 impl Writer {
@@ -141,7 +124,6 @@ impl Writer {
                 let fitting = fitting(batch.iter().map(bytes));
                 let part: Vec<_> = batch.drain(..fitting).collect();
                 let written = self.write(&part).await;
-                self.failed.note(written);
                 // The callers may have stopped waiting.
                 for job in part {
                     // The caller may have gone away.
@@ -153,37 +135,13 @@ impl Writer {
 
     /// Writes a row, and says whether it is durable.
     async fn write(&self, batch: &[Job]) -> bool {
-        let Journal { connections, keys, clock, random, patience } = &self.journal;
         let entries: Vec<_> = batch.iter().flat_map(|job| job.entries.iter().cloned()).collect();
         if entries.is_empty() {
             return true;
         }
-        let row = match keys.seal(&entries, (clock.now(), 0), &**random) {
-            Ok(row) => row,
-            Err(error) => {
-                tracing::error!(error = chain(&error), "audit records could not be sealed");
-                return false;
-            }
-        };
-        // A connection whose other end vanished without a word would otherwise hold the log for many minutes.
-        let db = connections.writer();
-        let written = tokio::time::timeout(*patience, insert(&db, vec![row])).await;
-        drop(db);
-        match written {
-            Ok(Ok(())) => true,
-            Ok(Err(error)) => {
-                tracing::error!(%error, "audit records could not be written");
-                // Connections that were not returned in all that time wait for the same silent server.
-                if matches!(error, DbErr::ConnectionAcquire(ConnAcquireErr::Timeout)) {
-                    connections.renew_unless_lately().await;
-                }
-                false
-            }
-            Err(_) => {
-                tracing::error!("the database did not answer the audit log");
-                connections.renew().await;
-                false
-            }
+        match self.journal.seal(&entries) {
+            Some(row) => self.journal.write(row).await,
+            None => false,
         }
     }
 }

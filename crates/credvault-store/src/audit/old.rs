@@ -59,6 +59,12 @@ fn condition(scope: &TenantScope, filter: &AuditFilter) -> Condition {
         .add_option(filter.connection.map(|id| Column::ConnectionId.eq(id.as_uuid())))
         .add_option(filter.provider.as_ref().map(|provider| Column::Provider.eq(provider.as_str())))
         .add_option(filter.outcome.map(|outcome| Column::Outcome.eq(outcome.as_str())))
+        .add_option(filter.reason.map(|reason| Column::Reason.eq(reason.as_str())))
+        .add_option(filter.purpose.as_ref().map(|purpose| Column::Purpose.eq(purpose.as_str())))
+        .add_option(filter.tenant_source.map(|source| Column::TenantSource.eq(source.as_str())))
+        .add_option(filter.source_address.map(|address| Column::SourceAddress.eq(address.to_string())))
+        .add_option(filter.trace.map(|trace| Column::TraceId.eq(trace.to_string())))
+        .add_option(filter.owner_user.as_ref().map(|user| Column::OwnerUser.eq(user.as_str())))
 }
 
 /// Whether a record was written by an earlier release and is not moved yet.

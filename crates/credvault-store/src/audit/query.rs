@@ -30,6 +30,12 @@ pub enum AuditGroup {
     Reason,
     /// The day in UTC, as days since 1970-01-01.
     Day,
+    /// What the callers wanted it for.
+    Purpose,
+    /// What vouched for the tenant.
+    TenantSource,
+    /// The network address of the callers.
+    SourceAddress,
 }
 
 /// A count of records with the same keys.
@@ -153,6 +159,9 @@ fn key(record: &AuditRecord, group: AuditGroup) -> String {
         AuditGroup::Provider => text(&record.provider),
         AuditGroup::Outcome => record.outcome.as_str().to_owned(),
         AuditGroup::Reason => text(&record.reason),
+        AuditGroup::Purpose => text(&record.purpose),
+        AuditGroup::TenantSource => record.tenant_source.clone(),
+        AuditGroup::SourceAddress => text(&record.source_address),
         AuditGroup::Day => record.time.micros().div_euclid(MICROS_PER_DAY).to_string(),
     }
 }

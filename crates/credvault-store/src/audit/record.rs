@@ -15,6 +15,10 @@ use crate::entity::audit_event;
 pub struct AuditRecord {
     /// A UUIDv7, which orders records by time.
     pub id: Uuid,
+    /// The tenant whose log holds the record.
+    pub tenant: String,
+    /// The place in that log; none while the record waits for one.
+    pub index: Option<i64>,
     /// When the call was decided.
     pub time: Timestamp,
     /// The calling service's SPIFFE ID.
@@ -51,16 +55,16 @@ pub struct AuditRecord {
     pub source_address: Option<String>,
 }
 
-/// A record of the log.
+/// A record of the log, with its place if it has one already.
 ///
 /// # Errors
 /// [`Error::Integrity`] if its outcome is none.
-pub(super) fn of_log(record: Record<'_>) -> Result<AuditRecord, Error> {
+pub(super) fn of_log(record: Record<'_>, index: Option<i64>) -> Result<AuditRecord, Error> {
     let Record {
         id,
         time,
         trace,
-        tenant: _,
+        tenant,
         tenant_source,
         action,
         outcome,
@@ -81,6 +85,8 @@ pub(super) fn of_log(record: Record<'_>) -> Result<AuditRecord, Error> {
     let texts = |texts: Vec<Cow<'_, str>>| texts.into_iter().map(Cow::into_owned).collect();
     Ok(AuditRecord {
         id,
+        tenant: tenant.into_owned(),
+        index,
         time: Timestamp::from_micros(time),
         service: text(service),
         user: text(user),
@@ -109,6 +115,8 @@ pub(super) fn of_row(model: audit_event::Model) -> Result<AuditRecord, Error> {
     let names = |json: serde_json::Value| serde_json::from_value(json).map_err(|_| Error::Integrity);
     Ok(AuditRecord {
         id: model.id,
+        tenant: model.tenant_id,
+        index: None,
         time: Timestamp::from_micros(model.time),
         service: model.service,
         user: model.user_id,

@@ -80,7 +80,7 @@ impl<'a> Scan<'a> {
             found.insert(record.id, record);
         }
         for bytes in store.journal_tail(self.tx, self.tenant).await? {
-            self.add(&bytes, &mut found)?;
+            self.add(&bytes, None, &mut found)?;
         }
         if let Some((_, settled)) = size(self.tx, self.tenant).await? {
             for row in pieces(self.tx, self.tenant, settled).await? {
@@ -151,10 +151,16 @@ impl<'a> Scan<'a> {
             return Ok(());
         }
         let bundle = opened(self.tenant, row, &self.keys)?;
-        bundle.records().iter().try_for_each(|bytes| self.add(bytes, found))
+        let mut places = (row.start..).zip(bundle.records());
+        places.try_for_each(|(index, bytes)| self.add(bytes, Some(index), found))
     }
 
-    fn add(&self, bytes: &RecordBytes, found: &mut BTreeMap<Uuid, AuditRecord>) -> Result<(), Error> {
+    fn add(
+        &self,
+        bytes: &RecordBytes,
+        index: Option<i64>,
+        found: &mut BTreeMap<Uuid, AuditRecord>,
+    ) -> Result<(), Error> {
         let record = match Record::decode(bytes) {
             Ok(record) => record,
             Err(error) => {
@@ -164,7 +170,7 @@ impl<'a> Scan<'a> {
             }
         };
         if record.id < self.before && record.id >= self.from {
-            let record = of_log(record)?;
+            let record = of_log(record, index)?;
             if self.wanted.has(&record) {
                 found.insert(record.id, record);
             }

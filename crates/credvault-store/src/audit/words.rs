@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 
 use credvault_audit::Record;
 use credvault_crypto::AuditKey;
+use credvault_domain::TraceId;
 
 const VERSION: u8 = 1;
 /// How many bits each value sets.
@@ -30,7 +31,9 @@ pub(super) enum Field {
     Outcome,
     Reason,
     Purpose,
+    TenantSource,
     Source,
+    Trace,
 }
 
 impl Field {
@@ -46,13 +49,15 @@ impl Field {
             Self::Outcome => "outcome",
             Self::Reason => "reason",
             Self::Purpose => "purpose",
+            Self::TenantSource => "tenant_source",
             Self::Source => "source",
+            Self::Trace => "trace",
         }
     }
 }
 
 /// The values of a record by their fields.
-pub(super) fn values(record: &Record<'_>) -> [(Field, Vec<u8>); 10] {
+pub(super) fn values(record: &Record<'_>) -> [(Field, Vec<u8>); 12] {
     let text =
         |text: &Option<std::borrow::Cow<'_, str>>| text.as_deref().unwrap_or_default().as_bytes().to_vec();
     [
@@ -65,6 +70,8 @@ pub(super) fn values(record: &Record<'_>) -> [(Field, Vec<u8>); 10] {
         (Field::Outcome, record.outcome.as_bytes().to_vec()),
         (Field::Reason, text(&record.reason)),
         (Field::Purpose, text(&record.purpose)),
+        (Field::TenantSource, record.tenant_source.as_bytes().to_vec()),
+        (Field::Trace, TraceId::from_bytes(record.trace).to_string().into_bytes()),
         (
             Field::Source,
             record.source_address.map(|address| address.to_string().into_bytes()).unwrap_or_default(),

@@ -1,10 +1,11 @@
 //! How a database is reached.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use credvault_audit::{KeyKind, Origin, VerifierKey};
 use credvault_crypto::SecretStores;
-use credvault_domain::{LimitKind, TenantId};
+use credvault_domain::{Action, LimitKind, TenantId};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
@@ -75,6 +76,23 @@ pub fn is_vault_name(text: &str) -> bool {
     text.len() <= MAX_VAULT_NAME_BYTES && Origin::of_tenant(text, &TenantId::platform()).is_ok()
 }
 
+/// Which calls do not wait for their audit records, and how much a process that is killed loses at most.
+#[derive(Clone, Debug)]
+pub struct Buffered {
+    /// The actions of these calls; none by default.
+    pub actions: BTreeSet<Action>,
+    /// The longest time whose records are lost.
+    pub loss: Duration,
+    /// The most records that are lost.
+    pub records: usize,
+}
+
+impl Default for Buffered {
+    fn default() -> Self {
+        Self { actions: BTreeSet::new(), loss: Duration::from_secs(1), records: 10_000 }
+    }
+}
+
 /// How a database is reached and how long it may take.
 #[derive(Clone, Debug)]
 pub struct StoreSettings {
@@ -92,6 +110,8 @@ pub struct StoreSettings {
     pub lock_timeout: Duration,
     /// How long a call waits for its audit record to be durable.
     pub audit_timeout: Duration,
+    /// Which calls do not wait for their audit records.
+    pub buffered: Buffered,
     /// How many versions of a credential are kept.
     pub versions_kept: u32,
     /// How long a deleted connection can be undeleted.
@@ -125,6 +145,7 @@ impl StoreSettings {
             statement_timeout: Duration::from_secs(5),
             lock_timeout: Duration::from_secs(2),
             audit_timeout: Duration::from_secs(2),
+            buffered: Buffered::default(),
             versions_kept: 10,
             undelete_period: Duration::from_secs(30 * 24 * 3600),
             connections_of_tenant: 100_000,

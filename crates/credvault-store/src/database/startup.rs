@@ -10,7 +10,8 @@ use secrecy::ExposeSecret as _;
 
 use crate::audit::journal::JournalKeys;
 use crate::audit::last_uses::noted::LastUses;
-use crate::audit::log::{AuditLog, Journal};
+use crate::audit::log::AuditLog;
+use crate::audit::write::JournalWriter;
 use crate::connections::quota::Quotas;
 use crate::database::broken_keys::BrokenKeys;
 use crate::database::connect::{self, Connections};
@@ -48,9 +49,15 @@ impl Store {
         let keyring = proving.keyring(roots).await?;
         let journal_keys = Arc::<JournalKeys>::default();
         let (keys, clock_of_log) = (Arc::clone(&journal_keys), Arc::clone(&clock));
-        let journal =
-            Journal { connections: Arc::clone(&connections), keys, clock: clock_of_log, random, patience };
-        let audit = AuditLog::start(journal, settings.audit_timeout);
+        let journal = JournalWriter {
+            connections: Arc::clone(&connections),
+            keys,
+            clock: clock_of_log,
+            random,
+            patience,
+            failed: Default::default(),
+        };
+        let audit = AuditLog::start(journal, settings.audit_timeout, settings.buffered.clone());
         let mut name = [0; 16];
         keyring.random().fill(&mut name).map_err(credvault_crypto::Error::from)?;
         let name = uuid::Builder::from_random_bytes(name).into_uuid();

@@ -1,6 +1,8 @@
 //! The audit log from the journal to the tenants' trees: every record once, whatever is interrupted, altered or away.
 
+mod buffered;
 mod checkpoints;
+mod fields;
 mod inclusion;
 mod interrupted;
 mod proofs;

@@ -1,6 +1,6 @@
 //! What the audit log holds, as responses.
 
-use credvault_domain::AuditOutcome;
+use credvault_domain::{AuditOutcome, TenantId};
 use credvault_store::{AuditGroup, AuditRecord, AuditSummary};
 
 use super::timestamp;
@@ -9,6 +9,8 @@ use credvault_proto::v1;
 pub(crate) fn audit_event(record: AuditRecord) -> v1::AuditEvent {
     let AuditRecord {
         id,
+        tenant,
+        index,
         time,
         service,
         user,
@@ -34,6 +36,8 @@ pub(crate) fn audit_event(record: AuditRecord) -> v1::AuditEvent {
     };
     v1::AuditEvent {
         id: id.to_string(),
+        tenant_id: if tenant == TenantId::PLATFORM { String::new() } else { tenant },
+        index,
         time: Some(timestamp(time)),
         service: service.unwrap_or_default(),
         user_id: user.unwrap_or_default(),
