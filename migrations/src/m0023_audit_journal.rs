@@ -12,7 +12,7 @@ migration!(
 async fn up(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
     step::add(manager, STATEMENTS, TABLES).await?;
     let of_one_database = if step::is_postgres(manager) { IN_POSTGRES } else { IN_SQLITE };
-    step::run(manager, of_one_database.iter().copied()).await
+    step::run(manager, of_one_database.to_vec()).await
 }
 
 const TABLES: &[(&str, bool)] = &[

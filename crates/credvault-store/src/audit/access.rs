@@ -1,22 +1,22 @@
 //! What the audit log says of the use of connections: which service and user, how often, for which purpose, and when. A connection
 //! that is fetched often has millions of records, so what is read of them is bounded.
 
-use std::time::Duration;
+use std::collections::{BTreeMap, HashMap};
 
-use credvault_domain::{Action, ConnectionId, ServiceId, TenantScope, Timestamp};
+use credvault_domain::{Action, AuditOutcome, ConnectionId, ServiceId, TenantScope, Timestamp};
 use futures::stream;
-use sea_orm::{ConnectionTrait as _, QueryResult, Statement, Value};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::query::uuid_floor;
-use crate::database::session::Reading;
+use super::filter::AuditFilter;
+use super::record::AuditRecord;
+use super::scan::Scan;
 use crate::{Audit, Error, Listed, Page};
 
 /// The calls that use the secret of a connection.
 const USES: [Action; 2] = [Action::FetchCredential, Action::VerifyWebhook];
 /// How many of the latest records are searched for services.
-const SEARCHED_RECORDS: i64 = 100_000;
+const SEARCHED_RECORDS: usize = 100_000;
 
 /// A period of time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -84,11 +84,11 @@ pub enum UsesOf {
 }
 
 impl Audit<'_> {
-    /// A page of the uses of a connection, or by a service, in a period, for all users. Counts at most the `most` latest records,
-    /// about the connection or of the tenant; all pages of a list count the same period.
+    /// A page of the uses of a connection, or by a service, in a period, for all users. Counts at most the `most` latest uses; all
+    /// pages of a list count the same period.
     ///
     /// # Errors
-    /// The page token is wrong, or the database fails.
+    /// The page token is wrong, a part of the log does not open, or the database fails.
     pub async fn uses(
         &self,
         scope: &TenantScope,
@@ -97,24 +97,35 @@ impl Audit<'_> {
         most: u32,
         page: &Page,
     ) -> Result<AccessUses, Error> {
+        self.store.await_sequencer().await?;
         let reading = self.store.query_any(scope.tenant()).await?;
         let (period, after) = match page.position(scope.tenant(), &reading)? {
             Some(position) => read_position(&position)?,
-            None => (counted(&reading, scope, of, period, most).await?, None),
+            None => (period, None),
         };
-        let count = count(scope, of, period, after, page.limit());
-        let rows = reading.tx.query_all_raw(count.statement(&reading)).await?;
-        let uses = rows.iter().map(found).collect::<Result<Vec<_>, _>>()?;
-        let uses = stream::iter(uses.into_iter().map(Ok));
+        let filter = of.filter(period);
+        let mut counted = Latest::of(most);
+        let mut scan = Scan::begin(&reading, (scope, &filter), None).await?;
+        let recent = scan.recent(self.store, (scope, &filter), Some(u64::from(most) + 1)).await?;
+        counted.add(recent);
+        while scan.highest().await?.is_some_and(|highest| counted.may_take(highest)) {
+            let mut found = BTreeMap::new();
+            scan.open_next(&mut found).await?;
+            counted.add(found);
+        }
+        let (start, uses) = counted.uses();
+        let period = Period { start: start.unwrap_or(period.start), ..period };
+        let uses = uses.into_iter().filter(|one| after.as_ref().is_none_or(|after| key(one) > *after));
         let position = |last: &AccessUse| position(period, last);
+        let uses = stream::iter(uses.map(Ok));
         let listed = page.read(self.store, scope.tenant(), reading.key(), uses, position).await?;
         Ok(AccessUses { period, listed })
     }
 
-    /// At most `most` services that the latest records of a period name, those first that have called about a connection.
+    /// At most `most` services that the latest records of a period name, those first that have called about the connection.
     ///
     /// # Errors
-    /// The database fails.
+    /// A part of the log does not open, or the database fails.
     pub async fn calling_services(
         &self,
         scope: &TenantScope,
@@ -122,76 +133,56 @@ impl Audit<'_> {
         period: Period,
         most: u32,
     ) -> Result<Vec<CallingService>, Error> {
+        let mut services = BTreeMap::new();
+        for about in [Some(connection), None] {
+            for service in self.services(scope, about, period).await? {
+                services.entry(service).or_insert(about.is_some());
+            }
+        }
+        let mut found: Vec<_> =
+            services.into_iter().map(|(service, used)| CallingService { service, used }).collect();
+        found.sort_by_key(|one| !one.used);
+        found.truncate(usize::try_from(most).unwrap_or(usize::MAX));
+        Ok(found)
+    }
+
+    /// The services of the latest records of a period: about a connection, or of the tenant.
+    async fn services(
+        &self,
+        scope: &TenantScope,
+        connection: Option<ConnectionId>,
+        period: Period,
+    ) -> Result<Vec<String>, Error> {
+        self.store.await_sequencer().await?;
         let reading = self.store.query_any(scope.tenant()).await?;
-        let mut query = Query::default();
-        let about = query.records(scope, Some(connection), period);
-        let latest = query.records(scope, None, period);
-        let searched = query.place(SEARCHED_RECORDS.into());
-        let most = query.place(i64::from(most).into());
-        query.sql = format!(
-            "SELECT service, CAST(max(used) AS bigint) AS used
-             FROM (
-                SELECT service, 1 AS used FROM (
-                    SELECT service FROM audit_events WHERE {about} ORDER BY id DESC LIMIT {searched}
-                ) AS about
-                UNION
-                SELECT service, 0 AS used FROM (
-                    SELECT service FROM audit_events WHERE {latest} ORDER BY id DESC LIMIT {searched}
-                ) AS latest
-             ) AS services
-             WHERE service IS NOT NULL
-             GROUP BY service
-             ORDER BY used DESC, service
-             LIMIT {most}"
-        );
-        let rows = reading.tx.query_all_raw(query.statement(&reading)).await?;
-        let service = |row: &QueryResult| {
-            let used: i64 = row.try_get("", "used")?;
-            Ok(CallingService { service: row.try_get("", "service")?, used: used == 1 })
-        };
-        rows.iter().map(service).collect()
-    }
-}
-
-/// A query in the making: its text, and the values at its places.
-#[derive(Default)]
-struct Query {
-    sql: String,
-    values: Vec<Value>,
-}
-
-impl Query {
-    /// The place of a value.
-    fn place(&mut self, value: Value) -> String {
-        self.values.push(value);
-        format!("${}", self.values.len())
-    }
-
-    /// What selects the records of a period: about a connection, or all of the tenant. Record ids begin with their millisecond, so
-    /// the index finds them.
-    fn records(&mut self, scope: &TenantScope, connection: Option<ConnectionId>, period: Period) -> String {
-        let after = period.end.after(Duration::from_millis(1));
-        let tenant = self.place(scope.tenant().as_str().into());
-        let start = self.place(uuid_floor(period.start).into());
-        let end = self.place(uuid_floor(after).into());
-        let records = format!("tenant_id = {tenant} AND id >= {start} AND id < {end}");
-        match connection {
-            Some(id) => format!("{records} AND connection_id = {}", self.place(id.as_uuid().into())),
-            None => records,
+        let filter = AuditFilter { connection, ..within(period) };
+        let mut scan = Scan::begin(&reading, (scope, &filter), None).await?;
+        let mut found = scan.recent(self.store, (scope, &filter), Some(SEARCHED_RECORDS as u64)).await?;
+        let (mut services, mut searched) = (Vec::new(), 0);
+        loop {
+            searched += found.len();
+            services.extend(std::mem::take(&mut found).into_values().filter_map(|record| record.service));
+            services.sort_unstable();
+            services.dedup();
+            if searched >= SEARCHED_RECORDS || scan.highest().await?.is_none() {
+                return Ok(services);
+            }
+            scan.open_next(&mut found).await?;
         }
     }
+}
 
-    fn statement(self, reading: &Reading) -> Statement {
-        Statement::from_sql_and_values(reading.tx.get_database_backend(), self.sql, self.values)
-    }
+/// The records of a period.
+fn within(period: Period) -> AuditFilter {
+    AuditFilter { start_time: Some(period.start), end_time: Some(period.end), ..AuditFilter::default() }
 }
 
 impl UsesOf {
-    /// The connection, if they are about one.
-    fn connection(&self) -> Option<ConnectionId> {
+    /// What selects their records, with those of other RPCs.
+    fn filter(&self, period: Period) -> AuditFilter {
         match self {
-            Self::Connection(id) => Some(*id),
-            Self::Service(_) => None,
+            Self::Connection(id) => AuditFilter { connection: Some(*id), ..within(period) },
+            Self::Service(service) => AuditFilter { service: Some(service.clone()), ..within(period) },
         }
     }
 }
@@ -199,76 +190,128 @@ impl UsesOf {
 /// What tells one use from others, in the order of a list: service, user, RPC, purpose, and the connection.
 type Key = ([String; 4], Uuid);
 
-/// The query that counts uses, after one of them.
-fn count(scope: &TenantScope, of: &UsesOf, period: Period, after: Option<Key>, limit: u64) -> Query {
-    let mut query = Query::default();
-    let mut records = query.records(scope, of.connection(), period);
-    if let UsesOf::Service(service) = of {
-        records.push_str(&format!(" AND service = {}", query.place(service.as_str().into())));
-    }
-    let [start, end] = [period.start, period.end].map(|time| query.place(time.micros().into()));
-    let actions = USES.map(|action| query.place(action.as_str().into())).join(", ");
-    let none = query.place(Uuid::nil().into());
-    let after = match after {
-        Some((texts, connection)) => {
-            let texts = texts.map(|text| query.place(text.into())).join(", ");
-            format!("WHERE ({KEY}) > ({texts}, {})", query.place(connection.into()))
-        }
-        None => String::new(),
-    };
-    let limit = query.place(i64::try_from(limit).unwrap_or(i64::MAX).into());
-    query.sql = format!(
-        "SELECT {KEY}, COALESCE(max(provider), '') AS provider,
-            CAST(sum(CASE WHEN outcome = 'OK' THEN 1 ELSE 0 END) AS bigint) AS answered,
-            CAST(sum(CASE WHEN outcome = 'DENIED' THEN 1 ELSE 0 END) AS bigint) AS denied,
-            CAST(sum(CASE WHEN outcome = 'FAILED' THEN 1 ELSE 0 END) AS bigint) AS failed,
-            CAST(sum(CASE WHEN released IS NOT NULL THEN 1 ELSE 0 END) AS bigint) AS released,
-            min(time) AS first_time, max(time) AS last_time
-         FROM (
-            SELECT COALESCE(service, '') AS service, COALESCE(user_id, '') AS user_id, action,
-                COALESCE(purpose, '') AS purpose, COALESCE(connection_id, {none}) AS connection_id,
-                provider, outcome, released, time
-            FROM audit_events
-            WHERE {records} AND time >= {start} AND time < {end} AND action IN ({actions})
-         ) AS uses
-         {after}
-         GROUP BY {KEY}
-         ORDER BY {KEY}
-         LIMIT {limit}"
-    );
-    query
+fn key(one: &AccessUse) -> Key {
+    let AccessUse { service, user, action, purpose, connection, .. } = one;
+    let texts = [service, user, action, purpose].map(String::clone);
+    (texts, connection.map_or(Uuid::nil(), |id| id.as_uuid()))
 }
 
-/// The columns of a [`Key`].
-const KEY: &str = "service, user_id, action, purpose, connection_id";
+/// The latest records of uses, by their ids: few bytes for each, for there are many.
+struct Latest {
+    most: usize,
+    records: BTreeMap<Uuid, Counted>,
+    /// What tells uses from each other, once for all of their records, and the number of each.
+    keys: HashMap<Key, (usize, String)>,
+}
 
-/// The period, or the end of it that has the `most` latest records.
-async fn counted(
-    reading: &Reading,
-    scope: &TenantScope,
-    of: &UsesOf,
-    period: Period,
-    most: u32,
-) -> Result<Period, Error> {
-    let mut query = Query::default();
-    let records = query.records(scope, of.connection(), period);
-    let most = query.place(i64::from(most).into());
-    query.sql = format!("SELECT id FROM audit_events WHERE {records} ORDER BY id DESC LIMIT 1 OFFSET {most}");
-    let Some(row) = reading.tx.query_one_raw(query.statement(reading)).await? else {
-        return Ok(period);
-    };
-    let before: Uuid = row.try_get("", "id")?;
-    // The first 48 bits of a UUIDv7 are its millisecond. The next one is the first that is counted whole.
-    let millis = i64::try_from(before.as_u128() >> 80).map_err(|_| Error::Integrity)? + 1;
-    Ok(Period { start: Timestamp::from_micros(millis.saturating_mul(1000)).max(period.start), ..period })
+/// What is counted of a record.
+struct Counted {
+    use_number: usize,
+    outcome: AuditOutcome,
+    is_released: bool,
+    time: Timestamp,
+}
+
+impl Latest {
+    fn of(most: u32) -> Self {
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        Self { most, records: BTreeMap::new(), keys: HashMap::new() }
+    }
+
+    /// Whether a record with this id would be one of the latest.
+    fn may_take(&self, id: Uuid) -> bool {
+        self.records.len() <= self.most
+            || self.records.first_key_value().is_some_and(|(first, _)| *first < id)
+    }
+
+    /// Adds those that are of uses, and drops all that are not among the latest, but for one that shows that there are more.
+    fn add(&mut self, found: BTreeMap<Uuid, AuditRecord>) {
+        for (id, record) in found {
+            if !USES.iter().any(|action| action.as_str() == record.action) {
+                continue;
+            }
+            let AuditRecord { service, user, action, purpose, connection, provider, .. } = record;
+            let texts = [service, user, Some(action), purpose].map(Option::unwrap_or_default);
+            let connection = connection.map_or(Uuid::nil(), |id| id.as_uuid());
+            let next = self.keys.len();
+            let (use_number, named) = self.keys.entry((texts, connection)).or_insert((next, String::new()));
+            if let Some(provider) = provider {
+                *named = provider;
+            }
+            let is_released = !record.released.is_empty();
+            let (use_number, outcome, time) = (*use_number, record.outcome, record.time);
+            self.records.insert(id, Counted { use_number, outcome, is_released, time });
+        }
+        while self.records.len() > self.most.saturating_add(1) {
+            self.records.pop_first();
+        }
+    }
+
+    /// The uses by their keys, and from when on they are counted if there are more.
+    fn uses(mut self) -> (Option<Timestamp>, Vec<AccessUse>) {
+        let more = if self.records.len() > self.most { self.records.pop_first() } else { None };
+        // The first 48 bits of a UUIDv7 are its millisecond. The next one is the first that is counted whole.
+        let start = more.map(|(id, _)| Timestamp::from_micros((millis(id) + 1).saturating_mul(1000)));
+        let mut uses: Vec<Option<AccessUse>> = self.keys.iter().map(|_| None).collect();
+        let mut keys: Vec<_> = self.keys.into_iter().collect();
+        keys.sort_unstable_by_key(|(_, (number, _))| *number);
+        for counted in self.records.into_values().filter(|one| start.is_none_or(|start| one.time >= start)) {
+            let Some((place, (key, (_, provider)))) =
+                uses.get_mut(counted.use_number).zip(keys.get(counted.use_number))
+            else {
+                continue;
+            };
+            place.get_or_insert_with(|| none_yet(key, provider, counted.time)).count(&counted);
+        }
+        let mut uses: Vec<_> = uses.into_iter().flatten().collect();
+        uses.sort_by_cached_key(key);
+        (start, uses)
+    }
+}
+
+fn millis(id: Uuid) -> i64 {
+    i64::try_from(id.as_u128() >> 80).unwrap_or(i64::MAX)
+}
+
+/// A use that has no records yet.
+fn none_yet((texts, connection): &Key, provider: &str, time: Timestamp) -> AccessUse {
+    let [service, user, action, purpose] = texts.clone();
+    AccessUse {
+        service,
+        user,
+        action,
+        purpose,
+        connection: Some(*connection).filter(|id| !id.is_nil()).map(ConnectionId::from_uuid),
+        provider: provider.to_owned(),
+        answered: 0,
+        denied: 0,
+        failed: 0,
+        released: 0,
+        first_time: time,
+        last_time: time,
+    }
+}
+
+impl AccessUse {
+    fn count(&mut self, record: &Counted) {
+        let by_outcome = match record.outcome {
+            AuditOutcome::Ok => &mut self.answered,
+            AuditOutcome::Denied => &mut self.denied,
+            AuditOutcome::Failed => &mut self.failed,
+        };
+        *by_outcome += 1;
+        self.released += i64::from(record.is_released);
+        self.first_time = self.first_time.min(record.time);
+        self.last_time = self.last_time.max(record.time);
+    }
 }
 
 /// What a page begins after: the period, which all pages share, and what tells the last use of the page before from others.
 fn position(period: Period, last: &AccessUse) -> Vec<u8> {
-    let AccessUse { service, user, action, purpose, connection, .. } = last;
-    let connection = connection.map_or(Uuid::nil(), |id| id.as_uuid());
-    let key = json!([service, user, action, purpose]);
-    json!([period.start.micros(), period.end.micros(), key, connection.to_string()]).to_string().into_bytes()
+    let (texts, connection) = key(last);
+    json!([period.start.micros(), period.end.micros(), texts, connection.to_string()])
+        .to_string()
+        .into_bytes()
 }
 
 fn read_position(position: &[u8]) -> Result<(Period, Option<Key>), Error> {
@@ -277,22 +320,4 @@ fn read_position(position: &[u8]) -> Result<(Period, Option<Key>), Error> {
     let connection = Uuid::parse_str(&connection).map_err(|_| Error::PageToken)?;
     let period = Period { start: Timestamp::from_micros(start), end: Timestamp::from_micros(end) };
     Ok((period, Some((texts, connection))))
-}
-
-fn found(row: &QueryResult) -> Result<AccessUse, Error> {
-    let connection: Uuid = row.try_get("", "connection_id")?;
-    Ok(AccessUse {
-        service: row.try_get("", "service")?,
-        user: row.try_get("", "user_id")?,
-        action: row.try_get("", "action")?,
-        purpose: row.try_get("", "purpose")?,
-        connection: Some(connection).filter(|id| !id.is_nil()).map(ConnectionId::from_uuid),
-        provider: row.try_get("", "provider")?,
-        answered: row.try_get("", "answered")?,
-        denied: row.try_get("", "denied")?,
-        failed: row.try_get("", "failed")?,
-        released: row.try_get("", "released")?,
-        first_time: Timestamp::from_micros(row.try_get("", "first_time")?),
-        last_time: Timestamp::from_micros(row.try_get("", "last_time")?),
-    })
 }

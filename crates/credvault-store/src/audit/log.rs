@@ -143,7 +143,10 @@ impl Writer {
                 let written = self.write(&part).await;
                 self.failed.note(written);
                 // The callers may have stopped waiting.
-                part.into_iter().for_each(|job| drop(job.done.send(written)));
+                for job in part {
+                    // The caller may have gone away.
+                    let _ = job.done.send(written);
+                }
             }
         }
     }

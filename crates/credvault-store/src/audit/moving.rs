@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::journal::{self, Entry, lowest_id};
 use crate::database::pieces::execute;
-use crate::entity::audit_event::{self, Column, Entity, Model};
+use crate::entity::audit_event::{Column, Entity, Model};
 use crate::hex::unhex;
 use crate::integrity::alarm;
 use crate::{Database, Error, Store};
@@ -111,7 +111,7 @@ fn entry(tenant: &TenantId, row: Model) -> Option<Entry> {
 }
 
 fn record(row: Model) -> Option<RecordBytes> {
-    let audit_event::Model {
+    let Model {
         tenant_id,
         id,
         time,
