@@ -9,12 +9,17 @@ mod packing;
 
 pub(crate) mod sequencer;
 
+mod care;
+mod counting;
+mod days;
 mod ends;
 mod fold;
+mod keeping;
 mod lease;
 mod moving;
 mod pieces;
 mod whole;
+mod wholes;
 mod words;
 
 pub(crate) mod filter;

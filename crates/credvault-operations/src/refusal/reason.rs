@@ -203,6 +203,7 @@ fn of_store(error: &StoreError) -> Reason {
         | StoreError::ExpiredAlready
         | StoreError::TooLarge
         | StoreError::Mappings(_)
+        | StoreError::TooManyAuditGroups
         | StoreError::DestinationChanged => Reason::FieldsInvalid,
         StoreError::Integrity => Reason::IntegrityFailure,
         StoreError::Key(error) if error.is_refusal() => Reason::KeyManagerRefused,

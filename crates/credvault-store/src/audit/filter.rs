@@ -31,6 +31,23 @@ pub struct AuditFilter {
     pub outcome: Option<AuditOutcome>,
 }
 
+impl AuditFilter {
+    /// Whether it asks for nothing but time and what kept counts of days have.
+    pub(super) fn is_of_days(&self) -> bool {
+        let Self {
+            start_time: _,
+            end_time: _,
+            service: _,
+            user: _,
+            action: _,
+            connection: _,
+            provider: _,
+            outcome: _,
+        } = self;
+        true
+    }
+}
+
 /// What must hold for a record to be shown.
 pub(super) struct Wanted<'a> {
     scope: &'a TenantScope,

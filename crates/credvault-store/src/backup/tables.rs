@@ -48,6 +48,7 @@ pub const BACKED_UP_TABLES: &[&str] = &[
     "audit_journal",
     "audit_bundles",
     "audit_tiles",
+    "audit_days",
 ];
 
 /// The tables that a backup lacks, each with the reason.

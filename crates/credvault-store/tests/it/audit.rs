@@ -1,5 +1,6 @@
 //! The audit log from the journal to the tenants' trees: every record once, whatever is interrupted, altered or away.
 
+mod days;
 mod interrupted;
 mod proofs;
 mod reading;
