@@ -12,6 +12,7 @@
 
 mod server;
 
+mod audit;
 mod erasure;
 mod keys;
 mod limits;
@@ -36,6 +37,7 @@ mod read;
 mod show;
 mod value;
 
+pub use audit::AuditSection;
 pub use broker::{Broker, BrokerSection};
 pub use catalog::CatalogSection;
 pub use erasure::ErasureSection;
@@ -161,6 +163,7 @@ impl RawSettings {
         let mut problems = self.problems.clone();
         let mut store = self.store.check(&mut problems);
         store.database.backup_retention_days = self.erasure.check(&mut problems);
+        self.audit.check(&mut store.database, &mut problems);
         let (root_keys, keys) = self.root_keys(&mut problems);
         let settings = Settings {
             server: self.server.check(&mut problems),

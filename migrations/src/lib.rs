@@ -30,6 +30,7 @@ mod m0021_connect_sessions;
 mod m0022_ended_tokens;
 mod m0023_audit_journal;
 mod m0026_audit_days;
+mod m0027_audit_retention;
 
 mod roles;
 
@@ -69,6 +70,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0022_ended_tokens::Migration),
             Box::new(m0023_audit_journal::Migration),
             Box::new(m0026_audit_days::Migration),
+            Box::new(m0027_audit_retention::Migration),
         ]
     }
 

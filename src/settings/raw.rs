@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use super::audit::AuditSection;
 use super::broker::BrokerSection;
 use super::catalog::CatalogSection;
 use super::erasure::ErasureSection;
@@ -30,6 +31,8 @@ pub struct RawSettings {
     pub store: StoreSection,
     /// What statements about erased tenants say of backups.
     pub erasure: ErasureSection,
+    /// How long audit records are kept.
+    pub audit: AuditSection,
     /// The source of the root key.
     pub root_key: RootKeySection,
     /// A second root key, while the vault moves from one to another.
@@ -68,6 +71,7 @@ impl RawSettings {
     pub(super) fn resolve(&mut self, base: &Path) {
         self.server.resolve(base);
         self.store.resolve(base);
+        self.audit.resolve(base);
         self.root_key.resolve(base);
         self.other_root_key.resolve(base);
         self.secrets.resolve(base);

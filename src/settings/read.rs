@@ -61,6 +61,7 @@ fn read(
         limits: sections.take("limits"),
         store: sections.take("store"),
         erasure: sections.take("erasure"),
+        audit: sections.take("audit"),
         root_key: sections.take("root_key"),
         other_root_key: sections.take("other_root_key"),
         keys: sections.take("keys"),

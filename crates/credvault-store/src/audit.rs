@@ -9,7 +9,9 @@ mod packing;
 
 pub(crate) mod sequencer;
 
+mod archive;
 mod care;
+pub(crate) mod checkpoint;
 mod counting;
 mod days;
 mod ends;
@@ -18,6 +20,7 @@ mod keeping;
 mod lease;
 mod moving;
 mod pieces;
+mod removal;
 mod whole;
 mod wholes;
 mod words;

@@ -67,6 +67,7 @@ mod weights;
 mod entity;
 
 pub use audit::access::{AccessUse, AccessUses, CallingService, Period, UsesOf};
+pub use audit::checkpoint::Checkpointed;
 pub use audit::filter::AuditFilter;
 pub use audit::query::{AuditGroup, AuditSummary};
 pub use audit::record::AuditRecord;

@@ -13,7 +13,7 @@ const INTERVAL: Duration = Duration::from_secs(3600);
 const TURN: Duration = Duration::from_secs(30);
 
 impl Store {
-    /// Keeps counts of finished days, tenant by tenant, for a while. Any number of replicas may do so at a time.
+    /// Removes records that are old enough and keeps counts of finished days, tenant by tenant, for a while. Any number of replicas may do so at a time.
     pub(crate) async fn care_for_audit_logs(&self) -> Result<(), Error> {
         let (now, end) = (self.now(), Instant::now() + TURN);
         let last = self.audit_care().load(Ordering::Relaxed);
@@ -40,6 +40,8 @@ impl Store {
     }
 
     async fn care_for(&self, tenant: &TenantId, end: Instant) -> Result<(), Error> {
-        self.keep_days(tenant, end).await
+        // What goes need not be counted before.
+        let removed = self.remove_old_records(tenant, end).await;
+        self.keep_days(tenant, end).await.and(removed)
     }
 }

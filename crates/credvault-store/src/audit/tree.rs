@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::pin::Pin;
 
 use credvault_audit::{Entry, Frontier, Hash, Plan, TILE_WIDTH, TileId, Tiles};
-use credvault_domain::TenantScope;
+use credvault_domain::{TenantId, TenantScope};
 use sea_orm::{
     ColumnTrait as _, DatabaseTransaction, EntityTrait as _, QueryFilter as _, QueryOrder as _,
     QuerySelect as _,
@@ -53,14 +53,7 @@ impl Audit<'_> {
     /// The tenant does not exist, or the database fails. Tiles that are not there are left out.
     pub async fn tiles(&self, scope: &TenantScope, plans: &[Plan]) -> Result<Tiles, Error> {
         let tx = self.store.look(scope.tenant()).await?;
-        let tree = Tree::begin(&tx, scope).await?;
-        let mut tiles = Tiles::default();
-        for tile in plans.iter().flat_map(Plan::tiles) {
-            let hashes = tree.hashes(tile).await?;
-            if !hashes.is_empty() {
-                tiles.insert(tile, &hashes).map_err(|_| Error::Integrity)?;
-            }
-        }
+        let tiles = read_tiles(&tx, scope.tenant(), plans, &[]).await?;
         tx.rollback().await?;
         Ok(tiles)
     }
@@ -86,6 +79,25 @@ impl Audit<'_> {
     }
 }
 
+/// The tiles that proofs by these plans need, and others, as wide as they are now, in a transaction of the tenant. Tiles that are
+/// not there are left out.
+pub(super) async fn read_tiles(
+    tx: &DatabaseTransaction,
+    tenant: &TenantId,
+    plans: &[Plan],
+    others: &[TileId],
+) -> Result<Tiles, Error> {
+    let tree = Tree::begin(tx, tenant).await?;
+    let mut tiles = Tiles::default();
+    for tile in plans.iter().flat_map(Plan::tiles).chain(others.iter().copied()) {
+        let hashes = tree.hashes(tile).await?;
+        if !hashes.is_empty() {
+            tiles.insert(tile, &hashes).map_err(|_| Error::Integrity)?;
+        }
+    }
+    Ok(tiles)
+}
+
 /// A tree in a transaction of its tenant.
 struct Tree<'a> {
     tx: &'a DatabaseTransaction,
@@ -98,15 +110,15 @@ struct Tree<'a> {
 type Hashes<'a> = Pin<Box<dyn Future<Output = Result<Vec<u8>, Error>> + Send + 'a>>;
 
 impl<'a> Tree<'a> {
-    async fn begin(tx: &'a DatabaseTransaction, scope: &'a TenantScope) -> Result<Self, Error> {
+    async fn begin(tx: &'a DatabaseTransaction, tenant: &'a TenantId) -> Result<Self, Error> {
         let mut leaves: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
-        if let Some((_, settled)) = size(tx, scope.tenant()).await? {
-            for row in pieces(tx, scope.tenant(), settled).await? {
+        if let Some((_, settled)) = size(tx, tenant).await? {
+            for row in pieces(tx, tenant, settled).await? {
                 let bundle = (row.start / BUNDLE_RECORDS).unsigned_abs();
                 leaves.entry(bundle).or_default().extend(row.leaves.unwrap_or_default());
             }
         }
-        Ok(Self { tx, tenant: scope.tenant().as_str(), leaves })
+        Ok(Self { tx, tenant: tenant.as_str(), leaves })
     }
 
     /// The hashes of a tile, as many as there are.

@@ -1,5 +1,6 @@
 //! How a database is reached.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use credvault_crypto::SecretStores;
@@ -57,6 +58,10 @@ pub struct StoreSettings {
     pub connections_of_user: u32,
     /// How many days counts of usage are kept.
     pub usage_days: u32,
+    /// How many days audit records of tenants without a number of their own are kept; 0 means for ever.
+    pub audit_retention_days: u32,
+    /// The folder to which audit records are written before they are removed.
+    pub audit_archive: Option<PathBuf>,
     /// How many days backups are kept: statements about erased tenants say so.
     pub backup_retention_days: u32,
     /// The external stores of secrets.
@@ -81,6 +86,8 @@ impl StoreSettings {
             connections_of_tenant: 100_000,
             connections_of_user: 1000,
             usage_days: 400,
+            audit_retention_days: 0,
+            audit_archive: None,
             backup_retention_days: 35,
             secrets: SecretStores::default(),
             shares_file: false,
@@ -95,6 +102,7 @@ impl StoreSettings {
             LimitKind::Connections => self.connections_of_tenant,
             LimitKind::UserConnections => self.connections_of_user,
             LimitKind::CredentialVersions => self.versions_kept,
+            LimitKind::AuditDays => self.audit_retention_days,
             LimitKind::ResponseBytes
             | LimitKind::CallsPerSecond
             | LimitKind::ServiceCallsPerSecond

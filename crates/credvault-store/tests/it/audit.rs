@@ -4,6 +4,7 @@ mod days;
 mod interrupted;
 mod proofs;
 mod reading;
+mod retention;
 mod waiting;
 
 use std::collections::BTreeSet;
