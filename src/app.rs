@@ -200,9 +200,10 @@ async fn bind(key: &'static str, address: SocketAddr) -> Result<Listener, StartE
 fn rates(settings: &Settings) -> RateSettings {
     let Settings { limits, store, broker, .. } = settings;
     let defaults = LimitValues::new(|kind| match kind {
-        LimitKind::Connections | LimitKind::UserConnections | LimitKind::CredentialVersions => {
-            store.database.limit(kind)
-        }
+        LimitKind::Connections
+        | LimitKind::UserConnections
+        | LimitKind::CredentialVersions
+        | LimitKind::AuditDays => store.database.limit(kind),
         LimitKind::RefreshesPerMinute => broker.forced_refreshes_per_minute.into(),
         LimitKind::ResponseBytes
         | LimitKind::CallsPerSecond

@@ -211,6 +211,7 @@ const GRANTS: &[(&str, &str)] = &[
     ("SELECT, INSERT, UPDATE (due_time), DELETE", "audit_journal"),
     ("SELECT, INSERT, DELETE", "audit_bundles"),
     ("SELECT, INSERT, DELETE", "audit_tiles"),
+    ("SELECT, INSERT, DELETE", "audit_days"),
     ("SELECT, INSERT, UPDATE", "audit_sequencer"),
     ("SELECT, INSERT, UPDATE", "audit_moves"),
     ("SELECT, INSERT, UPDATE (retire_time)", "audit_signers"),

@@ -1,17 +1,19 @@
-//! `audit`: the name under which checkpoints of audit logs are signed, the witnesses that cosign them, and which calls do not wait
-//! for their records.
+//! `audit`: the name under which checkpoints of audit logs are signed, the witnesses that cosign them, which calls do not wait for
+//! their records, and how long records are kept.
 
 mod buffered;
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use credvault_broker::Guard;
+use credvault_domain::LimitKind;
 use credvault_store::{StoreSettings, VAULT_NAME_RULE, Witness, is_vault_name};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::problem::Problems;
-use super::value::DAY_SECONDS;
+use super::value::{DAY_SECONDS, resolve};
 
 /// `audit` as it was given.
 #[derive(Deserialize, Serialize, Clone, Debug)]
@@ -29,6 +31,10 @@ pub struct AuditSection {
     pub buffered_loss_ms: u64,
     /// How many records may be not durable before they do.
     pub buffered_records: usize,
+    /// How many days audit records are kept, of tenants without a number of their own; 0 means for ever.
+    pub retention_days: u32,
+    /// The folder to which records are written, with proofs, before they are removed.
+    pub archive: Option<PathBuf>,
 }
 
 /// One of `audit.witnesses` as it was given: a witness of C2SP tlog-witness.
@@ -57,11 +63,17 @@ impl Default for AuditSection {
             buffered: Vec::new(),
             buffered_loss_ms: 1000,
             buffered_records: 10_000,
+            retention_days: 0,
+            archive: None,
         }
     }
 }
 
 impl AuditSection {
+    pub(super) fn resolve(&mut self, base: &Path) {
+        self.archive.iter_mut().for_each(|path| resolve(path, base));
+    }
+
     /// Checks the section, and adds to the store's settings what the store has to know.
     pub(super) fn check(&self, guard: &Guard, store: &mut StoreSettings, problems: &mut Problems) -> Audit {
         if self.name.as_ref().is_some_and(|name| !is_vault_name(name)) {
@@ -69,6 +81,11 @@ impl AuditSection {
         }
         store.audit_name.clone_from(&self.name);
         store.buffered = self.check_buffered(problems);
+        if !LimitKind::AuditDays.allows(self.retention_days.into()) {
+            problems.refuse("audit.retention_days", LimitKind::AuditDays.rule());
+        }
+        store.audit_retention_days = self.retention_days;
+        store.audit_archive.clone_from(&self.archive);
         for (index, witness) in self.witnesses.iter().enumerate() {
             store.witnesses.extend(witness.check(index, guard, problems));
         }

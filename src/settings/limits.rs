@@ -178,6 +178,7 @@ impl LimitsSection {
             LimitKind::Connections
             | LimitKind::UserConnections
             | LimitKind::CredentialVersions
+            | LimitKind::AuditDays
             | LimitKind::RefreshesPerMinute => return None,
             LimitKind::ResponseBytes => ("limits.tenant_response_bytes", self.tenant_response_bytes),
             LimitKind::CallsPerSecond => ("limits.tenant_calls_per_second", self.tenant_calls_per_second),

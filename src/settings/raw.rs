@@ -31,8 +31,8 @@ pub struct RawSettings {
     pub store: StoreSection,
     /// What statements about erased tenants say of backups.
     pub erasure: ErasureSection,
-    /// The name under which checkpoints of audit logs are signed, the witnesses that cosign them, and which calls do not wait for
-    /// their records.
+    /// The name under which checkpoints of audit logs are signed, the witnesses that cosign them, which calls do not wait for their
+    /// records, and how long records are kept.
     pub audit: AuditSection,
     /// The source of the root key.
     pub root_key: RootKeySection,
@@ -72,6 +72,7 @@ impl RawSettings {
     pub(super) fn resolve(&mut self, base: &Path) {
         self.server.resolve(base);
         self.store.resolve(base);
+        self.audit.resolve(base);
         self.root_key.resolve(base);
         self.other_root_key.resolve(base);
         self.secrets.resolve(base);

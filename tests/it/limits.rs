@@ -55,7 +55,7 @@ async fn a_tenant_has_limits_of_its_own(builder: VaultBuilder) {
     let operator = vault.client("operator").await;
     let numbers = [(v1::LimitKind::Connections, Some(2)), (v1::LimitKind::UserConnections, Some(1))];
     let limits = set(&operator, "acme", &numbers).await;
-    assert_eq!(limits.len(), 12);
+    assert_eq!(limits.len(), 13);
     assert!(limits.iter().all(|limit| limit.in_use.is_none()));
 
     let id = app.create(owned_by("u1", generic("a", "CANARY 1"))).await.unwrap().id;

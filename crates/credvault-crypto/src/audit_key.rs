@@ -130,6 +130,7 @@ mod tests {
             Context::audit_bundle(&acme, 0),
             Context::audit_bundle(&other, 256),
             Context::audit_journal([0; 16]),
+            Context::audit_day(&acme, 0, 256),
         ] {
             assert!(matches!(key.open(&place, &records), Err(Error::Integrity)));
         }

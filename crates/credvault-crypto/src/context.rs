@@ -28,6 +28,7 @@ pub(crate) enum Class {
     AuditBundle = 16,
     AuditJournal = 17,
     AuditSigner = 18,
+    AuditDay = 20,
 }
 
 /// A digest of the unsealed columns beside a sealed value that decide who owns it and where it is sent.
@@ -205,6 +206,15 @@ impl<'a> Context<'a> {
         Self { binding, ..Self::alone(Class::AuditSigner, TenantId::PLATFORM, record, version) }
     }
 
+    /// The counts of a day's records; `day` is its number since 1970-01-01, and `size` the place before which records count.
+    pub fn audit_day(tenant: &'a TenantId, day: i64, size: i64) -> Self {
+        let mut record = [0; 16];
+        if let Some(number) = record.last_chunk_mut() {
+            *number = day.to_be_bytes();
+        }
+        Self::alone(Class::AuditDay, tenant.as_str(), record, size.cast_unsigned())
+    }
+
     pub(crate) fn tenant_key(tenant: &'a TenantId, version: u32) -> Self {
         Self::alone(Class::TenantKey, tenant.as_str(), [0; 16], version.into())
     }
@@ -248,13 +258,14 @@ impl<'a> Context<'a> {
             Class::AuditBundle => "audit_bundle",
             Class::AuditJournal => "audit_journal",
             Class::AuditSigner => "audit_signer",
+            Class::AuditDay => "audit_day",
         }
     }
 
     /// The most bytes that a value sealed here has, with its length field and padding.
     pub(crate) fn most_padded_bytes(&self) -> usize {
         match self.class {
-            Class::AuditBundle | Class::AuditJournal => MAX_RECORDS_BYTES,
+            Class::AuditBundle | Class::AuditJournal | Class::AuditDay => MAX_RECORDS_BYTES,
             Class::Credential
             | Class::TenantKey
             | Class::RootCheck

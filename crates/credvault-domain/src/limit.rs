@@ -70,6 +70,8 @@ limits! {
     UserSharePercent = "user_share_percent", "percent", 1..=100, false;
     /// The part of each of the tenant's rates that one service can have, in percent.
     ServiceSharePercent = "service_share_percent", "percent", 1..=100, false;
+    /// Days for which audit records are kept.
+    AuditDays = "audit_days", "days of audit records", 1..=36_500, true;
 }
 
 impl LimitKind {

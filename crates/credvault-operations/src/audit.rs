@@ -11,6 +11,14 @@ use crate::{Call, Paging, Parsed, Refusal};
 
 /// The most bytes of a record with its proof: the record stands in the answer three times, once in Base64.
 const LARGEST_PROOF_BYTES: usize = 256 * 1024;
+/// What was read of a log.
+#[derive(Clone, Debug)]
+pub struct Found<T> {
+    /// The records, or their counts.
+    pub found: T,
+    /// How many of the log's oldest records were removed.
+    pub removed: u64,
+}
 
 /// `ListAuditEvents`: the records that pass the filter and that policy shows to the caller.
 ///
@@ -20,7 +28,7 @@ pub async fn list(
     call: &mut Call,
     filter: Parsed<AuditFilter>,
     paging: Parsed<Paging>,
-) -> Result<Recorded<Listed<AuditRecord>>, Refusal> {
+) -> Result<Recorded<Found<Listed<AuditRecord>>>, Refusal> {
     let scope = call.scope()?;
     let page = call.page(Some(&scope), paging).await?;
     let filter = filter?;
@@ -34,7 +42,8 @@ pub async fn list(
         let owner = record.owner_user.clone().map(|user| Owner::User(UserId::from_stored(user)));
         shown.shows(provider.as_ref(), owner.as_ref())
     });
-    call.recorded(&permit, listed).await
+    let removed = call.context.store.audit().first_kept(&scope).await?;
+    call.recorded(&permit, Found { found: listed, removed }).await
 }
 
 /// `SummarizeAuditEvents`: counts the records that a caller reaches. Policy is asked about the whole only: a count has no
@@ -46,14 +55,15 @@ pub async fn summarize(
     call: &mut Call,
     groups: &[AuditGroup],
     filter: AuditFilter,
-) -> Result<Recorded<Vec<AuditSummary>>, Refusal> {
+) -> Result<Recorded<Found<Vec<AuditSummary>>>, Refusal> {
     let scope = call.scope()?;
     let permit = call.permit(&scope, Facts::default())?;
     call.reach(&scope, filter.user.as_ref())?;
     call.reach(&scope, filter.owner_user.as_ref())?;
     call.room(PAGE_BYTES).await?;
-    let rows = call.context.store.audit().summarize(&scope, &filter, groups).await?;
-    call.recorded(&permit, rows).await
+    let found = call.context.store.audit().summarize(&scope, &filter, groups).await?;
+    let removed = call.context.store.audit().first_kept(&scope).await?;
+    call.recorded(&permit, Found { found, removed }).await
 }
 
 /// `GetCheckpoint`: the newest state of the log, signed.

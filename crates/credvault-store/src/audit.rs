@@ -12,12 +12,19 @@ pub(crate) mod buffer;
 
 pub(crate) mod sequencer;
 
+mod archive;
+mod care;
+mod counting;
+mod days;
 mod ends;
 mod fold;
+mod keeping;
 mod lease;
 mod moving;
 mod pieces;
+mod removal;
 mod whole;
+mod wholes;
 mod words;
 
 pub(crate) mod filter;

@@ -113,6 +113,12 @@ pub enum Error {
     /// The tenant has as many lists and queries of the log under way as it may.
     #[error("this tenant has too many lists and audit log queries in progress; try again")]
     TooManyQueries,
+    /// The records of a summary have more combinations of what they are grouped by than are counted.
+    #[error(
+        "the records have more than 100,000 combinations of these groups; ask for fewer groups, a shorter time or a \
+         narrower filter"
+    )]
+    TooManyAuditGroups,
     /// As many reports of usage wait as may.
     #[error(
         "too many usage reports wait to be stored; send this one again, with the same request_id, after the retry delay"

@@ -49,7 +49,8 @@ impl Store {
         let moved = self.move_audit_events().await;
         let (purged, forgotten) = if self.clock().is_trusted() {
             // Side by side, so that much of the one does not hold up the other.
-            tokio::join!(self.purge_all(), self.forget())
+            let (purged, forgotten) = tokio::join!(self.purge_all(), self.forget());
+            (purged, self.care_for_audit_logs().await.and(forgotten))
         } else {
             tracing::warn!(
                 "nothing is purged or forgotten while the clock differs from the database's by too much"

@@ -1,6 +1,7 @@
 //! An open database, from which all repositories are reached.
 
 use std::collections::HashSet;
+use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use credvault_crypto::Keyring;
@@ -46,6 +47,8 @@ pub(crate) struct Inner {
     pub(crate) journal_keys: Arc<JournalKeys>,
     /// When connections were used, as far as it is not in the database yet.
     pub(crate) last_uses: LastUses,
+    /// When this process last looked after the audit logs of all tenants, in microseconds.
+    pub(crate) audit_care: AtomicI64,
     pub(crate) usage: UsageWriter,
     pub(crate) known_connections: KnownConnections,
     pub(crate) last_id: Mutex<Uuid>,
@@ -197,6 +200,10 @@ impl Store {
     /// The platform's audit keys, which the journal is sealed under.
     pub(crate) fn journal_keys(&self) -> &JournalKeys {
         &self.inner.journal_keys
+    }
+
+    pub(crate) fn audit_care(&self) -> &AtomicI64 {
+        &self.inner.audit_care
     }
 
     pub(crate) fn last_uses(&self) -> &LastUses {

@@ -25,9 +25,10 @@ async fn list_audit_events(
 ) -> Answer<v1::ListAuditEventsResponse> {
     let filter = wire::audit_filter(request.filter.clone());
     let listed = audit::list(call, filter, wire::paging(request)).await?;
-    Ok(listed.map(|listed| v1::ListAuditEventsResponse {
-        events: listed.items.into_iter().map(wire::audit_event).collect(),
-        next_page_token: listed.next_page_token,
+    Ok(listed.map(|audit::Found { found, removed }| v1::ListAuditEventsResponse {
+        events: found.items.into_iter().map(wire::audit_event).collect(),
+        next_page_token: found.next_page_token,
+        removed_count: number(removed),
     }))
 }
 
@@ -39,7 +40,14 @@ async fn summarize_audit_events(
     let filter = wire::audit_filter(request.filter)?;
     let rows = audit::summarize(call, &groups, filter).await?;
     let summaries = |rows: Vec<_>| rows.into_iter().map(|row| wire::audit_summary(&groups, row)).collect();
-    Ok(rows.map(|rows| v1::SummarizeAuditEventsResponse { summaries: summaries(rows) }))
+    Ok(rows.map(|audit::Found { found, removed }| v1::SummarizeAuditEventsResponse {
+        summaries: summaries(found),
+        removed_count: number(removed),
+    }))
+}
+
+fn number(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 async fn get_checkpoint(call: &mut Call, _: v1::GetCheckpointRequest) -> Answer<v1::GetCheckpointResponse> {

@@ -89,6 +89,7 @@ fn wire_kind(kind: LimitKind) -> v1::LimitKind {
         LimitKind::TestsPerMinute => v1::LimitKind::TestsPerMinute,
         LimitKind::UserSharePercent => v1::LimitKind::UserSharePercent,
         LimitKind::ServiceSharePercent => v1::LimitKind::ServiceSharePercent,
+        LimitKind::AuditDays => v1::LimitKind::AuditDays,
     }
 }
 

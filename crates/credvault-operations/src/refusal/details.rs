@@ -74,6 +74,9 @@ impl Refusal {
             Self::Store(error @ StoreError::DestinationChanged) => {
                 Violations::of("connection.config", error.to_string())
             }
+            Self::Store(error @ StoreError::TooManyAuditGroups) => {
+                Violations::of("group_by", error.to_string())
+            }
             Self::Store(error @ StoreError::PageToken) => Violations::of("page_token", error.to_string()),
             _ => Violations::default(),
         }

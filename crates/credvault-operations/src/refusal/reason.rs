@@ -209,6 +209,7 @@ fn of_store(error: &StoreError) -> Reason {
         | StoreError::TooLarge
         | StoreError::Mappings(_)
         | StoreError::Unproved(Unproved::Sizes(_))
+        | StoreError::TooManyAuditGroups
         | StoreError::DestinationChanged => Reason::FieldsInvalid,
         StoreError::Integrity => Reason::IntegrityFailure,
         StoreError::Key(error) if error.is_refusal() => Reason::KeyManagerRefused,

@@ -98,8 +98,9 @@ async fn used(
                 most => Some(context.store.rate_in_use(scope, kind, most).await?),
             }
         }
-        LimitKind::ServiceCallsPerSecond | LimitKind::UserSharePercent | LimitKind::ServiceSharePercent => {
-            None
-        }
+        LimitKind::ServiceCallsPerSecond
+        | LimitKind::UserSharePercent
+        | LimitKind::ServiceSharePercent
+        | LimitKind::AuditDays => None,
     })
 }

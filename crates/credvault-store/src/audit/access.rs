@@ -1,22 +1,23 @@
 //! What the audit log says of the use of connections: which service and user, how often, for which purpose, and when. A connection
-//! that is fetched often has millions of records, so what is read of them is bounded.
+//! that is fetched often has millions of records: what is kept in memory is a page, and what is read one by one is bounded.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use credvault_domain::{Action, AuditOutcome, ConnectionId, ServiceId, TenantScope, Timestamp};
 use futures::stream;
 use serde_json::json;
 use uuid::Uuid;
 
+use super::counting::Counting;
+use super::days::Alike;
 use super::filter::AuditFilter;
 use super::record::AuditRecord;
-use super::scan::Scan;
 use crate::{Audit, Error, Listed, Page};
 
 /// The calls that use the secret of a connection.
 const USES: [Action; 2] = [Action::FetchCredential, Action::VerifyWebhook];
-/// How many of the latest records are searched for services.
-const SEARCHED_RECORDS: usize = 100_000;
+/// How many of the latest records are searched for services, beside those with kept counts.
+const SEARCHED_RECORDS: u64 = 100_000;
 
 /// A period of time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -59,7 +60,7 @@ pub struct AccessUse {
 /// A page of uses, and the period that is counted.
 #[derive(Clone, Debug)]
 pub struct AccessUses {
-    /// The period that was asked for, or the end of it that the latest records fill.
+    /// The period that was asked for, or the end of it that is counted.
     pub period: Period,
     /// The uses, by service, user, RPC, purpose and connection.
     pub listed: Listed<AccessUse>,
@@ -84,8 +85,8 @@ pub enum UsesOf {
 }
 
 impl Audit<'_> {
-    /// A page of the uses of a connection, or by a service, in a period, for all users. Counts at most the `most` latest uses; all
-    /// pages of a list count the same period.
+    /// A page of the uses of a connection, or by a service, in a period, for all users. Of days without kept counts, about the
+    /// latest `most` records are read; then the period begins where these do. All pages of a list count the same period.
     ///
     /// # Errors
     /// The page token is wrong, a part of the log does not open, or the database fails.
@@ -98,31 +99,28 @@ impl Audit<'_> {
         page: &Page,
     ) -> Result<AccessUses, Error> {
         self.store.await_sequencer().await?;
-        let reading = self.store.query_any(scope.tenant()).await?;
+        let reading = self.store.query_snapshot(scope.tenant()).await?;
+        let log = Counting::begin(self.store, &reading, scope).await?;
         let (period, after) = match page.position(scope.tenant(), &reading)? {
             Some(position) => read_position(&position)?,
-            None => (period, None),
+            None => {
+                let bound = log.bound(&of.filter(period), most.into()).await?;
+                (Period { start: bound.unwrap_or(period.start), ..period }, None)
+            }
         };
-        let filter = of.filter(period);
-        let mut counted = Latest::of(most);
-        let mut scan = Scan::begin(&reading, (scope, &filter), None).await?;
-        let recent = scan.recent(self.store, (scope, &filter), Some(u64::from(most) + 1)).await?;
-        counted.add(recent);
-        while scan.highest().await?.is_some_and(|highest| counted.may_take(highest)) {
-            let mut found = BTreeMap::new();
-            scan.open_next(&mut found).await?;
-            counted.add(found);
-        }
-        let (start, uses) = counted.uses();
-        let period = Period { start: start.unwrap_or(period.start), ..period };
-        let uses = uses.into_iter().filter(|one| after.as_ref().is_none_or(|after| key(one) > *after));
+        let mut found = Uses::of(after, page.limit());
+        log.count(&of.filter(period), true, &mut |alike| {
+            found.add(alike);
+            Ok(())
+        })
+        .await?;
         let position = |last: &AccessUse| position(period, last);
-        let uses = stream::iter(uses.map(Ok));
+        let uses = stream::iter(found.uses.into_values().map(Ok));
         let listed = page.read(self.store, scope.tenant(), reading.key(), uses, position).await?;
         Ok(AccessUses { period, listed })
     }
 
-    /// At most `most` services that the latest records of a period name, those first that have called about the connection.
+    /// At most `most` services that the records of a period name, those first that have called about the connection.
     ///
     /// # Errors
     /// A part of the log does not open, or the database fails.
@@ -133,42 +131,49 @@ impl Audit<'_> {
         period: Period,
         most: u32,
     ) -> Result<Vec<CallingService>, Error> {
-        let mut services = BTreeMap::new();
-        for about in [Some(connection), None] {
-            for service in self.services(scope, about, period).await? {
-                services.entry(service).or_insert(about.is_some());
-            }
-        }
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        let used = self.services(scope, Some(connection), period, most).await?;
+        // As many of them may be among the used ones.
+        let all = self.services(scope, None, period, most.saturating_mul(2)).await?;
+        let others = all.into_iter().filter(|service| !used.contains(service));
+        let others = others.map(|service| CallingService { service, used: false }).collect::<Vec<_>>();
         let mut found: Vec<_> =
-            services.into_iter().map(|(service, used)| CallingService { service, used }).collect();
-        found.sort_by_key(|one| !one.used);
-        found.truncate(usize::try_from(most).unwrap_or(usize::MAX));
+            used.into_iter().map(|service| CallingService { service, used: true }).chain(others).collect();
+        found.truncate(most);
         Ok(found)
     }
 
-    /// The services of the latest records of a period: about a connection, or of the tenant.
+    /// The first `most` services, by name, of the records of a period: about a connection, or of the tenant.
     async fn services(
         &self,
         scope: &TenantScope,
         connection: Option<ConnectionId>,
         period: Period,
-    ) -> Result<Vec<String>, Error> {
+        most: usize,
+    ) -> Result<BTreeSet<String>, Error> {
         self.store.await_sequencer().await?;
-        let reading = self.store.query_any(scope.tenant()).await?;
+        let reading = self.store.query_snapshot(scope.tenant()).await?;
+        let log = Counting::begin(self.store, &reading, scope).await?;
         let filter = AuditFilter { connection, ..within(period) };
-        let mut scan = Scan::begin(&reading, (scope, &filter), None).await?;
-        let mut found = scan.recent(self.store, (scope, &filter), Some(SEARCHED_RECORDS as u64)).await?;
-        let (mut services, mut searched) = (Vec::new(), 0);
-        loop {
-            searched += found.len();
-            services.extend(std::mem::take(&mut found).into_values().filter_map(|record| record.service));
-            services.sort_unstable();
-            services.dedup();
-            if searched >= SEARCHED_RECORDS || scan.highest().await?.is_none() {
-                return Ok(services);
+        let mut services = BTreeSet::new();
+        let mut add = |alike: Alike| {
+            services.extend(alike.record.service);
+            if services.len() > most {
+                services.pop_last();
             }
-            scan.open_next(&mut found).await?;
-        }
+            Ok::<_, Error>(())
+        };
+        let bound = log.bound(&filter, SEARCHED_RECORDS).await?;
+        let filter = match bound {
+            Some(bound) => {
+                // Days before that with kept counts cost little.
+                log.count_days(&filter, &mut add).await?;
+                AuditFilter { start_time: Some(bound), ..filter }
+            }
+            None => filter,
+        };
+        log.count(&filter, true, &mut add).await?;
+        Ok(services)
     }
 }
 
@@ -196,85 +201,47 @@ fn key(one: &AccessUse) -> Key {
     (texts, connection.map_or(Uuid::nil(), |id| id.as_uuid()))
 }
 
-/// The latest records of uses, by their ids: few bytes for each, for there are many.
-struct Latest {
-    most: usize,
-    records: BTreeMap<Uuid, Counted>,
-    /// What tells uses from each other, once for all of their records, and the number of each.
-    keys: HashMap<Key, (usize, String)>,
+/// The first uses behind a position. One that falls out, because as many come before it, never comes back: so they are counted
+/// whole, in the memory of a page.
+struct Uses {
+    after: Option<Key>,
+    limit: usize,
+    uses: BTreeMap<Key, AccessUse>,
 }
 
-/// What is counted of a record.
-struct Counted {
-    use_number: usize,
-    outcome: AuditOutcome,
-    is_released: bool,
-    time: Timestamp,
-}
-
-impl Latest {
-    fn of(most: u32) -> Self {
-        let most = usize::try_from(most).unwrap_or(usize::MAX);
-        Self { most, records: BTreeMap::new(), keys: HashMap::new() }
+impl Uses {
+    fn of(after: Option<Key>, limit: u64) -> Self {
+        Self { after, limit: usize::try_from(limit).unwrap_or(usize::MAX), uses: BTreeMap::new() }
     }
 
-    /// Whether a record with this id would be one of the latest.
-    fn may_take(&self, id: Uuid) -> bool {
-        self.records.len() <= self.most
-            || self.records.first_key_value().is_some_and(|(first, _)| *first < id)
-    }
-
-    /// Adds those that are of uses, and drops all that are not among the latest, but for one that shows that there are more.
-    fn add(&mut self, found: BTreeMap<Uuid, AuditRecord>) {
-        for (id, record) in found {
-            if !USES.iter().any(|action| action.as_str() == record.action) {
-                continue;
-            }
-            let AuditRecord { service, user, action, purpose, connection, provider, .. } = record;
-            let texts = [service, user, Some(action), purpose].map(Option::unwrap_or_default);
-            let connection = connection.map_or(Uuid::nil(), |id| id.as_uuid());
-            let next = self.keys.len();
-            let (use_number, named) = self.keys.entry((texts, connection)).or_insert((next, String::new()));
-            if let Some(provider) = provider {
-                *named = provider;
-            }
-            let is_released = !record.released.is_empty();
-            let (use_number, outcome, time) = (*use_number, record.outcome, record.time);
-            self.records.insert(id, Counted { use_number, outcome, is_released, time });
+    fn add(&mut self, alike: Alike) {
+        let Alike { record, count, last_time } = alike;
+        if !USES.iter().any(|action| action.as_str() == record.action) {
+            return;
         }
-        while self.records.len() > self.most.saturating_add(1) {
-            self.records.pop_first();
+        let (is_released, outcome, first_time) = (!record.released.is_empty(), record.outcome, record.time);
+        let AuditRecord { service, user, action, purpose, connection, provider, .. } = record;
+        let texts = [service, user, Some(action), purpose].map(Option::unwrap_or_default);
+        let key = (texts, connection.map_or(Uuid::nil(), |id| id.as_uuid()));
+        let is_full = self.uses.len() >= self.limit;
+        if self.after.as_ref().is_some_and(|after| key <= *after)
+            || (is_full && self.uses.last_key_value().is_some_and(|(last, _)| key > *last))
+        {
+            return;
+        }
+        let none = none_yet(&key, first_time);
+        let one = self.uses.entry(key).or_insert(none);
+        one.count((outcome, is_released), count);
+        (one.first_time, one.last_time) = (one.first_time.min(first_time), one.last_time.max(last_time));
+        one.provider = std::mem::take(&mut one.provider).max(provider.unwrap_or_default());
+        if self.uses.len() > self.limit {
+            self.uses.pop_last();
         }
     }
-
-    /// The uses by their keys, and from when on they are counted if there are more.
-    fn uses(mut self) -> (Option<Timestamp>, Vec<AccessUse>) {
-        let more = if self.records.len() > self.most { self.records.pop_first() } else { None };
-        // The first 48 bits of a UUIDv7 are its millisecond. The next one is the first that is counted whole.
-        let start = more.map(|(id, _)| Timestamp::from_micros((millis(id) + 1).saturating_mul(1000)));
-        let mut uses: Vec<Option<AccessUse>> = self.keys.iter().map(|_| None).collect();
-        let mut keys: Vec<_> = self.keys.into_iter().collect();
-        keys.sort_unstable_by_key(|(_, (number, _))| *number);
-        for counted in self.records.into_values().filter(|one| start.is_none_or(|start| one.time >= start)) {
-            let Some((place, (key, (_, provider)))) =
-                uses.get_mut(counted.use_number).zip(keys.get(counted.use_number))
-            else {
-                continue;
-            };
-            place.get_or_insert_with(|| none_yet(key, provider, counted.time)).count(&counted);
-        }
-        let mut uses: Vec<_> = uses.into_iter().flatten().collect();
-        uses.sort_by_cached_key(key);
-        (start, uses)
-    }
-}
-
-fn millis(id: Uuid) -> i64 {
-    i64::try_from(id.as_u128() >> 80).unwrap_or(i64::MAX)
 }
 
 /// A use that has no records yet.
-fn none_yet((texts, connection): &Key, provider: &str, time: Timestamp) -> AccessUse {
+fn none_yet((texts, connection): &Key, time: Timestamp) -> AccessUse {
     let [service, user, action, purpose] = texts.clone();
     AccessUse {
         service,
@@ -282,7 +249,7 @@ fn none_yet((texts, connection): &Key, provider: &str, time: Timestamp) -> Acces
         action,
         purpose,
         connection: Some(*connection).filter(|id| !id.is_nil()).map(ConnectionId::from_uuid),
-        provider: provider.to_owned(),
+        provider: String::new(),
         answered: 0,
         denied: 0,
         failed: 0,
@@ -293,16 +260,14 @@ fn none_yet((texts, connection): &Key, provider: &str, time: Timestamp) -> Acces
 }
 
 impl AccessUse {
-    fn count(&mut self, record: &Counted) {
-        let by_outcome = match record.outcome {
+    fn count(&mut self, (outcome, is_released): (AuditOutcome, bool), count: i64) {
+        let by_outcome = match outcome {
             AuditOutcome::Ok => &mut self.answered,
             AuditOutcome::Denied => &mut self.denied,
             AuditOutcome::Failed => &mut self.failed,
         };
-        *by_outcome += 1;
-        self.released += i64::from(record.is_released);
-        self.first_time = self.first_time.min(record.time);
-        self.last_time = self.last_time.max(record.time);
+        *by_outcome += count;
+        self.released += if is_released { count } else { 0 };
     }
 }
 

@@ -100,6 +100,29 @@ fn text(record: &AuditRecord, field: Field) -> Option<&str> {
     }
 }
 
+impl AuditFilter {
+    /// Whether it asks for nothing but time and what kept counts of days have.
+    pub(super) fn is_of_days(&self) -> bool {
+        let Self {
+            start_time: _,
+            end_time: _,
+            service: _,
+            user: _,
+            action: _,
+            connection: _,
+            provider: _,
+            outcome: _,
+            reason: _,
+            purpose: _,
+            tenant_source: _,
+            source_address,
+            trace,
+            owner_user: _,
+        } = self;
+        source_address.is_none() && trace.is_none()
+    }
+}
+
 /// What must hold for a record to be shown.
 pub(super) struct Wanted<'a> {
     scope: &'a TenantScope,

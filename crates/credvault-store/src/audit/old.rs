@@ -37,6 +37,28 @@ pub(super) async fn newest(
     rows.map_err(Error::from).and_then(|row| std::future::ready(of_row(row))).try_collect().await
 }
 
+/// The id of the newest record in a scope's reach that was not moved and has `most` newer ones; none if there are not so many.
+pub(super) async fn beyond(
+    tx: &DatabaseTransaction,
+    (scope, filter): (&TenantScope, &AuditFilter),
+    most: u64,
+) -> Result<Option<Uuid>, Error> {
+    let moved = position(tx, scope.tenant()).await?;
+    let condition = condition(scope, filter).add(Column::Id.gt(moved));
+    let found = audit_event::Entity::find().select_only().column(Column::Id).filter(condition);
+    let found = found.order_by_desc(Column::Id).offset(most).limit(1);
+    Ok(found.into_tuple().one(tx).await?)
+}
+
+/// Whether there are records of a tenant that were not moved.
+pub(super) async fn are_left(tx: &DatabaseTransaction, tenant: &TenantId) -> Result<bool, Error> {
+    let moved = position(tx, tenant).await?;
+    let sql = "SELECT 1 AS one FROM audit_events WHERE tenant_id = $1 AND id > $2 LIMIT 1";
+    let values = [tenant.as_str().into(), moved.into()];
+    let asked = Statement::from_sql_and_values(tx.get_database_backend(), sql, values);
+    Ok(tx.query_one_raw(asked).await?.is_some())
+}
+
 fn condition(scope: &TenantScope, filter: &AuditFilter) -> Condition {
     // Record ids begin with their millisecond, so the primary key finds the time range.
     let reached = match scope.reach() {

@@ -126,6 +126,13 @@ pub(super) async fn size(db: &DatabaseTransaction, tenant: &TenantId) -> Result<
     row.map(|row| Ok((row.try_get("", "size")?, row.try_get("", "settled")?))).transpose()
 }
 
+/// The place of the oldest row of a log that is there; none if the log is empty.
+pub(super) async fn first_place(db: &DatabaseTransaction, tenant: &TenantId) -> Result<Option<i64>, Error> {
+    let sql = "SELECT start FROM audit_bundles WHERE tenant_id = $1 ORDER BY start LIMIT 1";
+    let asked = Statement::from_sql_and_values(db.get_database_backend(), sql, [tenant.as_str().into()]);
+    Ok(db.query_one_raw(asked).await?.map(|row| row.try_get("", "start")).transpose()?)
+}
+
 /// The pieces of a log from a place on, oldest first. Those of one bundle stand together.
 pub(super) async fn pieces(
     db: &DatabaseTransaction,

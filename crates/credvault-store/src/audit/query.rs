@@ -1,10 +1,12 @@
 //! Queries of the audit log: records newest first, and counts by what they have in common.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use credvault_domain::{ConnectionId, TenantScope, Timestamp};
 use futures::stream;
 
+use super::counting::Counting;
+use super::days::{Alike, day_of};
 use super::filter::AuditFilter;
 use super::record::AuditRecord;
 use super::scan::Scan;
@@ -51,9 +53,26 @@ pub struct AuditSummary {
     pub last_time: Timestamp,
 }
 
+impl AuditGroup {
+    /// Whether kept counts of days have it.
+    const fn is_of_days(self) -> bool {
+        match self {
+            Self::Service
+            | Self::User
+            | Self::Action
+            | Self::Connection
+            | Self::Provider
+            | Self::Outcome
+            | Self::Reason
+            | Self::Day => true,
+        }
+    }
+}
+
 /// The most rows of a summary.
 const SUMMARY_ROWS: usize = 1000;
-const MICROS_PER_DAY: i64 = 86_400_000_000;
+/// The most combinations of groups that are counted: a tenant with many users must not fill the memory.
+const MAX_COMBINATIONS: usize = 100_000;
 
 impl Audit<'_> {
     /// A page of the records in a scope's reach, newest first: of one user's, its own calls; of what is shared, calls
@@ -85,10 +104,11 @@ impl Audit<'_> {
         page.read(self.store, scope.tenant(), reading.key(), rows, position).await
     }
 
-    /// Counts the records in a scope's reach, most first, at most 1,000 rows. It opens every bundle that may have one.
+    /// Counts the records in a scope's reach, most first, at most 1,000 rows. Days with kept counts are not read again.
     ///
     /// # Errors
-    /// A part of the log does not open, or the database fails.
+    /// [`Error::TooManyAuditGroups`] if there are more than 100,000 combinations; a part of the log does not open; the database
+    /// fails.
     pub async fn summarize(
         &self,
         scope: &TenantScope,
@@ -96,19 +116,11 @@ impl Audit<'_> {
         groups: &[AuditGroup],
     ) -> Result<Vec<AuditSummary>, Error> {
         self.store.await_sequencer().await?;
-        let reading = self.store.query_any(scope.tenant()).await?;
-        let mut scan = Scan::begin(&reading, (scope, filter), None).await?;
-        let recent = scan.recent(self.store, (scope, filter), None).await?;
+        let reading = self.store.query_snapshot(scope.tenant()).await?;
+        let log = Counting::begin(self.store, &reading, scope).await?;
         let mut counts = Counts::new(groups);
-        recent.values().for_each(|record| counts.add(record));
-        while scan.highest().await?.is_some() {
-            // One bundle after the other, so that few records are in memory.
-            let mut found = BTreeMap::new();
-            scan.open_next(&mut found).await?;
-            // A piece that was joined meanwhile has been counted.
-            let new = found.values().filter(|record| !recent.contains_key(&record.id));
-            new.for_each(|record| counts.add(record));
-        }
+        let in_groups = groups.iter().all(|group| group.is_of_days());
+        log.count(filter, in_groups, &mut |alike| counts.add(&alike)).await?;
         Ok(counts.summaries())
     }
 }
@@ -129,14 +141,19 @@ impl<'a> Counts<'a> {
         Self { groups, counts }
     }
 
-    fn add(&mut self, record: &AuditRecord) {
-        let keys = self.groups.iter().map(|group| key(record, *group)).collect();
-        let (count, first, last) = self.counts.entry(keys).or_insert((0, record.time, record.time));
-        if *count == 0 {
-            (*first, *last) = (record.time, record.time);
+    fn add(&mut self, alike: &Alike) -> Result<(), Error> {
+        let Alike { record, count: more, last_time } = alike;
+        let keys: Vec<_> = self.groups.iter().map(|group| key(record, *group)).collect();
+        if self.counts.len() >= MAX_COMBINATIONS && !self.counts.contains_key(&keys) {
+            return Err(Error::TooManyAuditGroups);
         }
-        *count += 1;
-        (*first, *last) = ((*first).min(record.time), (*last).max(record.time));
+        let (count, first, last) = self.counts.entry(keys).or_insert((0, record.time, *last_time));
+        if *count == 0 {
+            (*first, *last) = (record.time, *last_time);
+        }
+        *count += more;
+        (*first, *last) = ((*first).min(record.time), (*last).max(*last_time));
+        Ok(())
     }
 
     fn summaries(self) -> Vec<AuditSummary> {
@@ -162,6 +179,31 @@ fn key(record: &AuditRecord, group: AuditGroup) -> String {
         AuditGroup::Purpose => text(&record.purpose),
         AuditGroup::TenantSource => record.tenant_source.clone(),
         AuditGroup::SourceAddress => text(&record.source_address),
-        AuditGroup::Day => record.time.micros().div_euclid(MICROS_PER_DAY).to_string(),
+        AuditGroup::Day => day_of(record.time.micros()).to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use credvault_domain::{AuditEvent, TenantId};
+
+    use super::super::record::of_log;
+    use super::*;
+
+    #[test]
+    fn a_summary_has_a_bound_and_counts_on_within_it() {
+        let event = AuditEvent::of(TenantId::platform(), credvault_domain::Action::FetchCredential);
+        let record = of_log((&event).into(), None).expect("a record");
+        let groups = [AuditGroup::User];
+        let mut counts = Counts::new(&groups);
+        let user =
+            |number: usize| Alike::from(AuditRecord { user: Some(format!("u{number}")), ..record.clone() });
+        for number in 0..MAX_COMBINATIONS {
+            counts.add(&user(number)).expect("room");
+        }
+        assert!(counts.add(&user(7)).is_ok());
+        assert!(matches!(counts.add(&user(MAX_COMBINATIONS)), Err(Error::TooManyAuditGroups)));
+        let rows = counts.summaries();
+        assert_eq!((rows.len(), rows[0].count, rows[0].keys[0].as_str()), (SUMMARY_ROWS, 2, "u7"));
     }
 }

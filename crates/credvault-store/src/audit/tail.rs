@@ -66,10 +66,22 @@ impl Store {
         tx: &DatabaseTransaction,
         tenant: &TenantId,
     ) -> Result<Vec<RecordBytes>, Error> {
+        Ok(self.journal_part(tx, tenant, (Uuid::max(), MAX_ROWS)).await?.0)
+    }
+
+    /// The records of a tenant in the newest `limit` rows of the journal with lower ids than `before`, and the id before which
+    /// the next rows are; none if there are no more.
+    pub(super) async fn journal_part(
+        &self,
+        tx: &DatabaseTransaction,
+        tenant: &TenantId,
+        (before, limit): (Uuid, u64),
+    ) -> Result<(Vec<RecordBytes>, Option<Uuid>), Error> {
         let waiting = Entity::find()
             .filter(Column::DueTime.lt(SET_ASIDE))
+            .filter(Column::Id.lt(before))
             .order_by_desc(Column::Id)
-            .limit(MAX_ROWS)
+            .limit(limit)
             .all(tx)
             .await?;
         let keys = self.journal_keys();
@@ -89,6 +101,7 @@ impl Store {
                 Err(error) => return Err(error),
             }
         }
-        Ok(records)
+        let is_full = waiting.len() as u64 == limit;
+        Ok((records, waiting.last().filter(|_| is_full).map(|row| row.id)))
     }
 }

@@ -51,6 +51,7 @@ pub const BACKED_UP_TABLES: &[&str] = &[
     "audit_signers",
     "audit_checkpoints",
     "audit_cosignatures",
+    "audit_days",
 ];
 
 /// The tables that a backup lacks, each with the reason.

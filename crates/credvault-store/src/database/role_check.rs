@@ -34,7 +34,7 @@ const FORBIDDEN_RIGHTS: [(&str, &str); 11] = [
         "may change audit records",
         "has_any_column_privilege(session_user, 'audit_events', 'UPDATE')
             OR has_table_privilege(session_user, 'audit_events', 'DELETE')
-            OR EXISTS (SELECT 1 FROM unnest(ARRAY['audit_bundles', 'audit_tiles']) t
+            OR EXISTS (SELECT 1 FROM unnest(ARRAY['audit_bundles', 'audit_tiles', 'audit_days']) t
                 WHERE has_any_column_privilege(session_user, t, 'UPDATE'))
             OR EXISTS (SELECT 1 FROM unnest(ARRAY['id', 'key_number', 'records', 'body']) c
                 WHERE has_column_privilege(session_user, 'audit_journal', c, 'UPDATE'))",

@@ -54,10 +54,19 @@ impl Store {
     /// Begins to read a list or the audit log, for a tenant that exists. Such queries have database connections of their
     /// own, and each tenant has its share of these.
     pub(crate) async fn query_any(&self, tenant: &TenantId) -> Result<Reading, Error> {
+        self.begin_query(tenant, Access::Read).await
+    }
+
+    /// The same for a query that reads several tables as they were at one moment.
+    pub(crate) async fn query_snapshot(&self, tenant: &TenantId) -> Result<Reading, Error> {
+        self.begin_query(tenant, Access::Snapshot).await
+    }
+
+    async fn begin_query(&self, tenant: &TenantId, access: Access) -> Result<Reading, Error> {
         let (db, turns) = self.queries();
         let waiting = tokio::time::timeout(self.settings().acquire_timeout, turns.take(tenant));
         let turn = waiting.await.map_err(|_| Error::TooManyQueries)?;
-        let (tx, keys, TenantRow { state, .. }) = self.begin_with_keys(&db, Access::Read, tenant).await?;
+        let (tx, keys, TenantRow { state, .. }) = self.begin_with_keys(&db, access, tenant).await?;
         Ok(Reading { tx, keys, state, _turn: Some(turn) })
     }
 

@@ -1,6 +1,7 @@
 //! How a database is reached.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use credvault_audit::{KeyKind, Origin, VerifierKey};
@@ -122,6 +123,10 @@ pub struct StoreSettings {
     pub connections_of_user: u32,
     /// How many days counts of usage are kept.
     pub usage_days: u32,
+    /// How many days audit records of tenants without a number of their own are kept; 0 means for ever.
+    pub audit_retention_days: u32,
+    /// The folder to which audit records are written before they are removed.
+    pub audit_archive: Option<PathBuf>,
     /// How many days backups are kept: statements about erased tenants say so.
     pub backup_retention_days: u32,
     /// The vault's name in checkpoints of audit logs, if it was given one: see [`is_vault_name`].
@@ -151,6 +156,8 @@ impl StoreSettings {
             connections_of_tenant: 100_000,
             connections_of_user: 1000,
             usage_days: 400,
+            audit_retention_days: 0,
+            audit_archive: None,
             backup_retention_days: 35,
             audit_name: None,
             witnesses: Vec::new(),
@@ -167,6 +174,7 @@ impl StoreSettings {
             LimitKind::Connections => self.connections_of_tenant,
             LimitKind::UserConnections => self.connections_of_user,
             LimitKind::CredentialVersions => self.versions_kept,
+            LimitKind::AuditDays => self.audit_retention_days,
             LimitKind::ResponseBytes
             | LimitKind::CallsPerSecond
             | LimitKind::ServiceCallsPerSecond

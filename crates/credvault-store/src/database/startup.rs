@@ -1,5 +1,6 @@
 //! Opening a database: everything is checked before the first write.
 
+use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -77,6 +78,7 @@ impl Store {
             audit,
             journal_keys,
             last_uses: LastUses::default(),
+            audit_care: AtomicI64::default(),
             usage,
             known_connections: KnownConnections::default(),
             last_id: Mutex::default(),

@@ -5,8 +5,8 @@ use std::task::{Context, Poll};
 
 use credvault_domain::TenantId;
 use sea_orm::{
-    ConnectionTrait as _, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, SqliteTransactionMode,
-    Statement, TransactionOptions, TransactionTrait as _,
+    ConnectionTrait as _, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, IsolationLevel,
+    SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait as _,
 };
 
 use crate::Database;
@@ -28,7 +28,10 @@ async fn begin_unset(
     access: Access,
 ) -> Result<DatabaseTransaction, DbErr> {
     let writes_to_sqlite = database == Database::Sqlite && matches!(access, Access::Write);
+    // A transaction of SQLite sees one moment anyway.
+    let is_snapshot = database == Database::Postgres && matches!(access, Access::Snapshot);
     let options = TransactionOptions {
+        isolation_level: is_snapshot.then_some(IsolationLevel::RepeatableRead),
         sqlite_transaction_mode: writes_to_sqlite.then_some(SqliteTransactionMode::Immediate),
         ..TransactionOptions::default()
     };
@@ -139,10 +142,30 @@ pub(crate) async fn lock_account(
     Ok(())
 }
 
+/// The first number of the advisory locks about tenants' audit logs, whose second one is a hash of the tenant: "logs".
+const LOG_LOCKS: i32 = 0x6c6f_6773;
+
+/// Waits until no other transaction has the lock of a tenant's audit log, and holds it until the end of `tx`: it is for what
+/// depends on which bundles there are. SQLite has one writer anyway.
+pub(crate) async fn lock_log(
+    tx: &DatabaseTransaction,
+    database: Database,
+    tenant: &TenantId,
+) -> Result<(), DbErr> {
+    if database == Database::Postgres {
+        let sql = "SELECT pg_advisory_xact_lock($1, hashtext($2))";
+        let values = [LOG_LOCKS.into(), tenant.as_str().into()];
+        tx.execute_raw(Statement::from_sql_and_values(DbBackend::Postgres, sql, values)).await?;
+    }
+    Ok(())
+}
+
 /// What a transaction will do.
 #[derive(Clone, Copy)]
 pub(crate) enum Access {
     Read,
+    /// It reads all tables as they were at one moment.
+    Snapshot,
     Write,
 }
 

@@ -41,7 +41,7 @@ enum Step {
 }
 
 /// All steps. An endpoint's deliveries may be many, so they go before it.
-const STEPS: [Step; 24] = [
+const STEPS: [Step; 25] = [
     Step::Connections,
     Step::Apps,
     Step::ServiceConfigs,
@@ -54,6 +54,7 @@ const STEPS: [Step; 24] = [
     Step::Rows("rotations"),
     // What opens the tenant's audit log: of that, hashes are left that prove and tell nothing.
     Step::Rows("audit_keys"),
+    Step::Rows("audit_days"),
     Step::Rows("user_deletions"),
     Step::Rows("user_sightings"),
     Step::Rows("requests"),

@@ -133,7 +133,10 @@ async fn the_latest_records_are_counted_where_there_are_too_many(fixture: &Fixtu
     for service in ["a", "b", "c", "d"] {
         fixture.clock.advance(Duration::from_secs(60));
         times.push(fixture.clock.now());
-        record(fixture, fetch(&acme, id, service)).await;
+        // As many as a bundle has, so that each is opened for one service.
+        let records = (0..256).map(|_| record(fixture, fetch(&acme, id, service)));
+        futures::future::join_all(records).await;
+        fixture.sequence().await;
     }
     let page = Page { size: 50, token: String::new(), query: b"uses".to_vec() };
     let counted = async |most| {
@@ -142,10 +145,13 @@ async fn the_latest_records_are_counted_where_there_are_too_many(fixture: &Fixtu
         let names: Vec<String> = found.listed.items.iter().map(|one| key(one).0.to_owned()).collect();
         (found.period, names)
     };
-    let (period, names) = counted(2).await;
-    assert_eq!(names, ["c", "d"]);
-    assert!(times[1] < period.start && period.start < times[2], "{period:?}");
-    let (period, names) = counted(100).await;
+    // The two records before them have shifted them by two: a bundle has 254 of one service and two of the one before.
+    for (most, expected, last_left_out) in [(256, &["d"][..], 2), (257, &["c", "d"], 1)] {
+        let (period, names) = counted(most).await;
+        assert_eq!(names, expected);
+        assert!(times[last_left_out] < period.start && period.start < times[last_left_out + 1], "{period:?}");
+    }
+    let (period, names) = counted(100_000).await;
     assert_eq!((period, names.len()), (last_day(fixture), 4));
 }
 

@@ -2,11 +2,13 @@
 
 mod buffered;
 mod checkpoints;
+mod days;
 mod fields;
 mod inclusion;
 mod interrupted;
 mod proofs;
 mod reading;
+mod retention;
 mod waiting;
 
 use std::collections::BTreeSet;

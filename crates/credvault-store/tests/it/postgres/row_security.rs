@@ -202,6 +202,7 @@ async fn rows_of_what_is_outside(fixture: &Fixture, tenant: &str) {
             "INSERT INTO audit_tiles VALUES
              ('{tenant}', 0, 0, decode(repeat('00', 8192), 'hex'), decode(repeat('00', 32), 'hex'))"
         ),
+        format!("INSERT INTO audit_days VALUES ('{tenant}', 0, 0, NULL, NULL)"),
         // The service writes only the platform's.
         format!("INSERT INTO audit_sequencer VALUES ('{tenant}', 1, gen_random_uuid(), 0)"),
         format!("INSERT INTO audit_moves VALUES ('{tenant}', gen_random_uuid(), 0)"),
@@ -349,6 +350,7 @@ async fn the_services_role_cannot_change_records_or_the_schema() {
         "UPDATE credvault.audit_signers SET public_key = ''",
         "DELETE FROM credvault.audit_signers",
         "DELETE FROM credvault.audit_checkpoints",
+        "UPDATE credvault.audit_days SET size = 1",
         "UPDATE credvault.audit_journal SET body = decode('00', 'hex')",
         "UPDATE credvault.tenant_keys SET version = 2",
         "TRUNCATE credvault.tenant_keys",
