@@ -1,8 +1,17 @@
-//! `audit list|summary|export`: which service called what, about which connection, with which outcome.
+//! `audit list|summary|tail|export|verify|verify-record`: which service called what, about which connection, with which outcome,
+//! and the proof of it.
 
-mod export;
 mod filter;
 mod summary;
+mod tail;
+
+mod destination;
+mod export;
+mod logged;
+
+mod report;
+mod trusted;
+mod verify;
 
 use clap::{Args, Subcommand};
 
@@ -22,8 +31,14 @@ pub(super) enum AuditCommand {
     List(ListArgs),
     /// Count records by what they have in common.
     Summary(summary::SummaryArgs),
-    /// Write all records that match to standard output, newest first, as JSON lines or CSV.
+    /// Print records as they come, in the order of the log, until stopped. A connection that breaks is made again.
+    Tail(tail::TailArgs),
+    /// Write all records that match to standard output or a file: newest first, or in the order of the log with proofs.
     Export(export::ExportArgs),
+    /// Verify an export with proofs, without the vault.
+    Verify(verify::VerifyArgs),
+    /// Verify the proof of one record, without the vault.
+    VerifyRecord(verify::VerifyRecordArgs),
 }
 
 #[derive(Args, Debug)]
@@ -47,7 +62,10 @@ pub(super) fn run(command: AuditCommand, output: &mut Output) -> Result<(), Fail
         match command {
             AuditCommand::List(arguments) => list(arguments, output).await,
             AuditCommand::Summary(arguments) => summary::show(arguments, output).await,
+            AuditCommand::Tail(arguments) => tail::follow(arguments, output).await,
             AuditCommand::Export(arguments) => export::write(arguments, output).await,
+            AuditCommand::Verify(arguments) => verify::export(&arguments, output),
+            AuditCommand::VerifyRecord(arguments) => verify::record(&arguments, output),
         }
     })
 }

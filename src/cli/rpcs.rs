@@ -2,7 +2,7 @@
 //! command.
 
 /// Every RPC with the command that calls it.
-pub(super) const COMMANDS: [(&str, &str); 78] = [
+pub(super) const COMMANDS: [(&str, &str); 80] = [
     ("ListProviders", "providers list"),
     ("GetProvider", "providers get"),
     ("CreateConnection", "connections create"),
@@ -37,6 +37,8 @@ pub(super) const COMMANDS: [(&str, &str); 78] = [
     ("VerifyWebhook", "webhook verify"),
     ("ListAuditEvents", "audit list"),
     ("SummarizeAuditEvents", "audit summary"),
+    ("TailAuditEvents", "audit tail"),
+    ("ExportAuditEvents", "audit export"),
     ("CreateTenant", "tenants create"),
     ("GetTenant", "tenants get"),
     ("ListTenants", "tenants list"),

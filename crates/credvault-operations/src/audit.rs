@@ -1,10 +1,16 @@
-//! The audit log, read.
+//! The audit log, read: in pages, in counts, as a stream of what comes, and as an export.
 
-use credvault_domain::{Owner, ProviderId, UserId};
+mod export;
+pub(crate) mod streams;
+mod tail;
+
 use credvault_identity::Facts;
 use credvault_store::{AuditFilter, AuditGroup, AuditRecord, AuditSummary, Listed, PAGE_BYTES, Recorded};
 
 use crate::{Call, Paging, Parsed, Refusal};
+
+pub use export::{ExportPart, ExportRequest, Exporting, export};
+pub use tail::{Tail, TailPart, tail};
 
 /// `ListAuditEvents`: the records that pass the filter and that policy shows to the caller.
 ///
@@ -22,11 +28,7 @@ pub async fn list(
     call.reach(&scope, filter.user.as_ref())?;
     let mut listed = call.context.store.audit().list(&scope, &filter, &page).await?;
     let mut shown = call.shown(&scope);
-    listed.items.retain(|record| {
-        let provider = record.provider.clone().map(ProviderId::from_stored);
-        let owner = record.owner_user.clone().map(|user| Owner::User(UserId::from_stored(user)));
-        shown.shows(provider.as_ref(), owner.as_ref())
-    });
+    listed.items.retain(|record| shown.shows_record(record));
     call.recorded(&permit, listed).await
 }
 

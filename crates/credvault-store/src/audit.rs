@@ -26,6 +26,10 @@ mod tail;
 
 pub(crate) mod tree;
 
+pub(crate) mod checkpoint;
+pub(crate) mod export;
+pub(crate) mod stretch;
+
 use credvault_domain::{Action, AuditEvent, ConnectionId, Permit, ServiceId, TenantId, TraceId};
 
 use crate::usage::buffer::OwnCount;

@@ -67,10 +67,13 @@ mod weights;
 mod entity;
 
 pub use audit::access::{AccessUse, AccessUses, CallingService, Period, UsesOf};
+pub use audit::checkpoint::Checkpointed;
+pub use audit::export::{Export, ExportScope};
 pub use audit::filter::AuditFilter;
 pub use audit::query::{AuditGroup, AuditSummary};
 pub use audit::record::AuditRecord;
 pub use audit::sequencer::{Sequenced, Sequencer};
+pub use audit::stretch::{LogBounds, LogEntry, Stretch};
 pub use audit::tree::LogHead;
 pub use audit::{Audit, Recorded};
 pub use authorizations::Authorizations;

@@ -69,6 +69,7 @@ impl Class {
             | R::KeyRevoked
             | R::RootKeyUnknown
             | R::SecretStoreUnknown
+            | R::AuditPositionInvalid
             | R::ReferenceBroken
             | R::ConnectionExists
             | R::TenantExists
@@ -107,6 +108,7 @@ impl Refusal {
             Self::RateLimited(_)
             | Self::TooManyRejections(_)
             | Self::Overloaded
+            | Self::TooManyStreams
             | Self::NoRoom
             | Self::NoRoomForTenant => Reason::RateLimited,
             Self::AnswerFull => Reason::AnswerFull,
@@ -208,6 +210,7 @@ fn of_store(error: &StoreError) -> Reason {
         StoreError::Key(error) if error.is_refusal() => Reason::KeyManagerRefused,
         StoreError::Key(_) => Reason::KeyUnavailable,
         StoreError::SecretStoreUnknown => Reason::SecretStoreUnknown,
+        StoreError::AuditPosition { .. } => Reason::AuditPositionInvalid,
         StoreError::ReferenceDenied { .. } => Reason::ReferenceDenied,
         StoreError::ReferenceBroken { .. } => Reason::ReferenceBroken,
         StoreError::AuditUnavailable => Reason::AuditUnavailable,

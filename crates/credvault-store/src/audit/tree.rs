@@ -52,10 +52,16 @@ impl Audit<'_> {
     /// # Errors
     /// The tenant does not exist, or the database fails. Tiles that are not there are left out.
     pub async fn tiles(&self, scope: &TenantScope, plans: &[Plan]) -> Result<Tiles, Error> {
+        let needed: Vec<_> = plans.iter().flat_map(Plan::tiles).collect();
+        self.stored_tiles(scope, &needed).await
+    }
+
+    /// These tiles, as wide as they are now. Those that are not there are left out.
+    pub(super) async fn stored_tiles(&self, scope: &TenantScope, needed: &[TileId]) -> Result<Tiles, Error> {
         let tx = self.store.look(scope.tenant()).await?;
         let tree = Tree::begin(&tx, scope).await?;
         let mut tiles = Tiles::default();
-        for tile in plans.iter().flat_map(Plan::tiles) {
+        for tile in needed.iter().copied() {
             let hashes = tree.hashes(tile).await?;
             if !hashes.is_empty() {
                 tiles.insert(tile, &hashes).map_err(|_| Error::Integrity)?;
