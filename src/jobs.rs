@@ -89,6 +89,8 @@ impl Jobs {
         jobs.add("incidents", async move { broker.refresher().watch_incidents(end).await });
         let (broker, end) = (shared.broker.clone(), drained());
         jobs.add("revocations", async move { broker.run_revocations(end).await });
+        let (broker, interval, end) = (shared.broker.clone(), settings.audit.checkpoint_interval, drained());
+        jobs.add("checkpoints", async move { broker.run_checkpoints(interval, end).await });
         let (broker, end) = (shared.broker.clone(), drained());
         jobs.add("events", async move { broker.run_events(end).await });
         jobs.add("root keys", keys::keep_up(shared.clone(), drained()));

@@ -12,6 +12,7 @@
 
 mod server;
 
+mod audit;
 mod erasure;
 mod keys;
 mod limits;
@@ -36,6 +37,7 @@ mod read;
 mod show;
 mod value;
 
+pub use audit::{Audit, AuditSection, WitnessSection};
 pub use broker::{Broker, BrokerSection};
 pub use catalog::CatalogSection;
 pub use erasure::ErasureSection;
@@ -74,6 +76,8 @@ pub struct Settings {
     pub limits: Limits,
     /// The database, and how much each tenant may keep in it.
     pub store: Store,
+    /// How checkpoints of audit logs are signed.
+    pub audit: Audit,
     /// The sources of the root keys.
     pub root_keys: RootKeys,
     /// When tenant keys are rotated, and how.
@@ -161,17 +165,20 @@ impl RawSettings {
         let mut problems = self.problems.clone();
         let mut store = self.store.check(&mut problems);
         store.database.backup_retention_days = self.erasure.check(&mut problems);
+        let broker = self.broker.check(&mut problems);
+        let audit = self.audit.check(&broker.guard, &mut store.database, &mut problems);
         let (root_keys, keys) = self.root_keys(&mut problems);
         let settings = Settings {
             server: self.server.check(&mut problems),
             limits: self.limits.check(&mut problems),
             store,
+            audit,
             root_keys,
             keys,
             secrets: self.secrets.check(&mut problems),
             identity: self.identity.check(&mut problems),
             catalog: self.catalog.clone(),
-            broker: self.broker.check(&mut problems),
+            broker,
             public: self.public.check(&mut problems),
             pages: self.pages.check(&mut problems),
             telemetry: self.telemetry.check(&mut problems),

@@ -29,6 +29,7 @@ mod m0020_rotation_pauses;
 mod m0021_connect_sessions;
 mod m0022_ended_tokens;
 mod m0023_audit_journal;
+mod m0024_audit_checkpoints;
 
 mod roles;
 
@@ -67,6 +68,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0021_connect_sessions::Migration),
             Box::new(m0022_ended_tokens::Migration),
             Box::new(m0023_audit_journal::Migration),
+            Box::new(m0024_audit_checkpoints::Migration),
         ]
     }
 

@@ -213,6 +213,9 @@ const GRANTS: &[(&str, &str)] = &[
     ("SELECT, INSERT, DELETE", "audit_tiles"),
     ("SELECT, INSERT, UPDATE", "audit_sequencer"),
     ("SELECT, INSERT, UPDATE", "audit_moves"),
+    ("SELECT, INSERT, UPDATE (retire_time)", "audit_signers"),
+    ("SELECT, INSERT, UPDATE (size), UPDATE (root), UPDATE (time)", "audit_checkpoints"),
+    ("SELECT, INSERT, UPDATE (size), UPDATE (note), UPDATE (time)", "audit_cosignatures"),
 ];
 
 /// What a role has of each table now; a table without any is there, too. A right to a column is written as

@@ -1,7 +1,8 @@
-//! `audit list|summary|tail|export|verify|verify-record`: which service called what, about which connection, with which outcome,
-//! and the proof of it.
+//! `audit list|summary|tail|export|checkpoint|prove|prove-consistency|verify|verify-record`: which service called what, about which
+//! connection, with which outcome; and the proof that the log is what it was.
 
 mod filter;
+mod proof;
 mod summary;
 mod tail;
 
@@ -35,6 +36,12 @@ pub(super) enum AuditCommand {
     Tail(tail::TailArgs),
     /// Write all records that match to standard output or a file: newest first, or in the order of the log with proofs.
     Export(export::ExportArgs),
+    /// Print the newest signed checkpoint of the log. Keep it where the vault's operators cannot change it.
+    Checkpoint(proof::CheckpointArgs),
+    /// Print the proof that a record is in the log, which verifies without the vault.
+    Prove(proof::ProveArgs),
+    /// Print the proof that the log's first records are what they were when it had that number of records.
+    ProveConsistency(proof::ConsistencyArgs),
     /// Verify an export with proofs, without the vault.
     Verify(verify::VerifyArgs),
     /// Verify the proof of one record, without the vault.
@@ -64,6 +71,9 @@ pub(super) fn run(command: AuditCommand, output: &mut Output) -> Result<(), Fail
             AuditCommand::Summary(arguments) => summary::show(arguments, output).await,
             AuditCommand::Tail(arguments) => tail::follow(arguments, output).await,
             AuditCommand::Export(arguments) => export::write(arguments, output).await,
+            AuditCommand::Checkpoint(arguments) => proof::checkpoint(arguments, output).await,
+            AuditCommand::Prove(arguments) => proof::prove(arguments, output).await,
+            AuditCommand::ProveConsistency(arguments) => proof::prove_consistency(arguments, output).await,
             AuditCommand::Verify(arguments) => verify::export(&arguments, output),
             AuditCommand::VerifyRecord(arguments) => verify::record(&arguments, output),
         }

@@ -1,5 +1,5 @@
-//! `keys status|rotate|rotate-root|destroy-older-versions|signing-key|rotate-signing-key|verify-statement`: which keys
-//! there are, their rotation, and what the vault has signed.
+//! `keys status|rotate|rotate-root|destroy-older-versions|signing-key|rotate-signing-key|rotate-signer|verify-statement`: which
+//! keys there are, their rotation, and what the vault has signed.
 
 mod all;
 mod rotation;
@@ -28,6 +28,8 @@ pub(super) enum KeysCommand {
     SigningKey(signing::SigningKeyArgs),
     /// Make another key that the vault signs with. What the one before has signed verifies with its own public key.
     RotateSigningKey(signing::SigningKeyArgs),
+    /// Make another signer of audit logs' checkpoints. The one before signs beside it for 30 days, unless it retires at once.
+    RotateSigner(signing::RotateSignerArgs),
     /// Verify the statement about an erased tenant. It calls no vault: the file and the public key are enough.
     VerifyStatement(signing::VerifyArgs),
 }
@@ -41,6 +43,7 @@ pub(super) fn run(command: KeysCommand, output: &mut Output) -> Result<(), Failu
             KeysCommand::DestroyOlderVersions(arguments) => versions::destroy(arguments, output).await,
             KeysCommand::SigningKey(arguments) => signing::show(&arguments, output).await,
             KeysCommand::RotateSigningKey(arguments) => signing::rotate(&arguments, output).await,
+            KeysCommand::RotateSigner(arguments) => signing::rotate_signer(&arguments, output).await,
             KeysCommand::VerifyStatement(arguments) => signing::verify(&arguments, output),
         }
     })

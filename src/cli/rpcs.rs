@@ -2,7 +2,7 @@
 //! command.
 
 /// Every RPC with the command that calls it.
-pub(super) const COMMANDS: [(&str, &str); 80] = [
+pub(super) const COMMANDS: [(&str, &str); 84] = [
     ("ListProviders", "providers list"),
     ("GetProvider", "providers get"),
     ("CreateConnection", "connections create"),
@@ -39,6 +39,9 @@ pub(super) const COMMANDS: [(&str, &str); 80] = [
     ("SummarizeAuditEvents", "audit summary"),
     ("TailAuditEvents", "audit tail"),
     ("ExportAuditEvents", "audit export"),
+    ("GetCheckpoint", "audit checkpoint"),
+    ("ProveInclusion", "audit prove"),
+    ("ProveConsistency", "audit prove-consistency"),
     ("CreateTenant", "tenants create"),
     ("GetTenant", "tenants get"),
     ("ListTenants", "tenants list"),
@@ -50,6 +53,7 @@ pub(super) const COMMANDS: [(&str, &str); 80] = [
     ("ListErasures", "tenants erasures"),
     ("GetSigningKey", "keys signing-key"),
     ("RotateSigningKey", "keys rotate-signing-key"),
+    ("RotateAuditSigner", "keys rotate-signer"),
     ("ListUsers", "users list"),
     ("DeleteUser", "users delete"),
     ("ListTenantConnections", "tenants connections"),

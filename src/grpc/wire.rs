@@ -21,7 +21,7 @@ mod services;
 mod status;
 
 pub(crate) use access::{access_question, access_report};
-pub(crate) use audit_streams::{export_part, export_request, export_summary, tail_part};
+pub(crate) use audit_streams::{export_part, export_request, export_summary, tail_part, tail_start};
 pub(crate) use connect::{create_connect_session, created_connect_session};
 pub(crate) use erasure::{confirmation_token, erase_step, erasure, signing_key, signing_keys};
 pub(crate) use events::{
@@ -36,15 +36,16 @@ pub(crate) use oversight::{changed_connection, connection_counts, provider_rates
 pub(crate) use parse::{
     audit_filter, audit_groups, bulk_change, connection_filter, connection_id, connection_selection,
     counted_tenants, create_connection, display_name, etag, expected_version, fetch, optional_provider_id,
-    optional_tenant_id, outcome_filter, owner, paging, provider_id, put_app, put_credential, received,
-    repeat, rotate_credential, scopes, secret_store, session, sync_report, tenant_id, tenant_state,
-    update_connection, usage_question, usage_report, user_id, version,
+    optional_tenant_id, outcome_filter, owner, paging, proved_record, provider_id, put_app, put_credential,
+    received, repeat, rotate_credential, scopes, secret_store, session, sync_report, tenant_id, tenant_state,
+    tree_sizes, update_connection, usage_question, usage_report, user_id, version,
 };
 pub(crate) use policy::{explained_policy, optional_connection_id, policy_question};
 pub(crate) use render::{
-    audit_event, audit_summary, begun_consent, connection, credential, credential_version, deleted_user,
-    dependant, described, fetch_result, grant_outcome, oauth_app, provider, rotated, sync_state, tenant,
-    tested_connection, timestamp, usage, usage_outcome, user, webhook_verdict,
+    audit_event, audit_signer, audit_summary, begun_consent, checkpoints, connection, consistency_proof,
+    credential, credential_version, deleted_user, dependant, described, fetch_result, grant_outcome,
+    inclusion_proof, oauth_app, provider, rotated, sync_state, tenant, tested_connection, timestamp, usage,
+    usage_outcome, user, webhook_verdict,
 };
 pub(crate) use requirements::{check_requirements, checked, put_tool, tool, tool_name};
 pub(crate) use secrets::{secret_places, store_check};

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use super::audit::AuditSection;
 use super::broker::BrokerSection;
 use super::catalog::CatalogSection;
 use super::erasure::ErasureSection;
@@ -30,6 +31,8 @@ pub struct RawSettings {
     pub store: StoreSection,
     /// What statements about erased tenants say of backups.
     pub erasure: ErasureSection,
+    /// The name under which checkpoints of audit logs are signed, and the witnesses that cosign them.
+    pub audit: AuditSection,
     /// The source of the root key.
     pub root_key: RootKeySection,
     /// A second root key, while the vault moves from one to another.

@@ -11,6 +11,7 @@ use credvault_domain::{is_key, rule_of};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::audit::{AuditSection, WitnessSection};
 use super::file::ConfigFile;
 use super::form;
 use super::identity::{IdentitySection, IssuerSection};
@@ -61,6 +62,7 @@ fn read(
         limits: sections.take("limits"),
         store: sections.take("store"),
         erasure: sections.take("erasure"),
+        audit: sections.take_audit(),
         root_key: sections.take("root_key"),
         other_root_key: sections.take("other_root_key"),
         keys: sections.take("keys"),
@@ -178,6 +180,21 @@ impl Sections<'_> {
             issuers = given.map(issuer).collect();
         }
         IdentitySection { issuers, ..self.take("identity") }
+    }
+
+    /// Takes the section `audit`, whose witnesses are sections, too.
+    fn take_audit(&mut self) -> AuditSection {
+        let mut witnesses = Vec::new();
+        if let Some(Value { kind: ValueKind::Table(table), .. }) = self.values.get_mut("audit")
+            && let Some(Value { kind: ValueKind::Array(items), .. }) = table.get_mut("witnesses")
+        {
+            let given = std::mem::take(items).into_iter().enumerate();
+            let witness = |(index, item)| {
+                section::<WitnessSection>(&format!("audit.witnesses[{index}]"), item, self.problems)
+            };
+            witnesses = given.map(witness).collect();
+        }
+        AuditSection { witnesses, ..self.take("audit") }
     }
 
     /// Takes the section `secrets`, whose stores are sections, too.

@@ -100,10 +100,11 @@ fn every_metric_has_its_row() {
 fn every_setting_has_its_row() {
     let mut settings = credvault::settings::RawSettings::default();
     settings.identity.issuers.push(Default::default());
+    settings.audit.witnesses.push(Default::default());
     let mut keys = BTreeSet::new();
     collect("", &serde_json::to_value(settings).unwrap(), &mut keys);
-    // The heading of the issuers' keys is a row as well.
-    keys.insert("identity.issuers".to_owned());
+    // The headings of the keys of issuers and witnesses are rows as well.
+    keys.extend(["identity.issuers", "audit.witnesses"].map(str::to_owned));
     assert!(keys.len() > 40);
     assert_eq!(keys, quoted_in(section(&page("docs/configuration.md"), "Every setting"), 0));
 }

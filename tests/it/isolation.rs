@@ -19,7 +19,7 @@ use crate::harness::{Client, TestVault};
 
 /// RPCs that take no connection's id. A new RPC must stand here or have an id that this test finds. Those that select by ids
 /// have a case of their own in `foreign_ids`.
-const WITHOUT_ID: [&str; 51] = [
+const WITHOUT_ID: [&str; 55] = [
     "ListProviders",
     "GetProvider",
     "CreateConnection",
@@ -36,6 +36,10 @@ const WITHOUT_ID: [&str; 51] = [
     "ListErasures",
     "GetSigningKey",
     "RotateSigningKey",
+    "RotateAuditSigner",
+    "GetCheckpoint",
+    "ProveInclusion",
+    "ProveConsistency",
     "ListUsers",
     "DeleteUser",
     "GetKeyStatus",

@@ -51,6 +51,7 @@ mod pages;
 mod pauses;
 mod ports;
 mod program;
+mod proofs;
 mod records;
 mod refreshes;
 mod rejected;

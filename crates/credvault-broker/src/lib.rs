@@ -18,6 +18,7 @@ mod rotation;
 pub mod webhook;
 
 mod events;
+mod witnessing;
 
 mod throttle;
 

@@ -27,6 +27,7 @@ pub(crate) enum Class {
     AuditKey = 15,
     AuditBundle = 16,
     AuditJournal = 17,
+    AuditSigner = 18,
 }
 
 /// A digest of the unsealed columns beside a sealed value that decide who owns it and where it is sent.
@@ -195,6 +196,15 @@ impl<'a> Context<'a> {
         Self::alone(Class::AuditJournal, TenantId::PLATFORM, row, 0)
     }
 
+    /// The seed of the vault's signer of checkpoints with this number, in the platform's namespace. It is bound to the public
+    /// half and to the vault's name beside it.
+    pub fn audit_signer(number: i64, public_key: &[u8; 32], name: &str) -> Self {
+        let record: [u8; 16] = public_key.first_chunk().copied().unwrap_or_default();
+        let binding = Binding::of(&[("public_key", public_key.as_slice()), ("name", name.as_bytes())]);
+        let version = number.cast_unsigned();
+        Self { binding, ..Self::alone(Class::AuditSigner, TenantId::PLATFORM, record, version) }
+    }
+
     pub(crate) fn tenant_key(tenant: &'a TenantId, version: u32) -> Self {
         Self::alone(Class::TenantKey, tenant.as_str(), [0; 16], version.into())
     }
@@ -237,6 +247,7 @@ impl<'a> Context<'a> {
             Class::AuditKey => "audit_key",
             Class::AuditBundle => "audit_bundle",
             Class::AuditJournal => "audit_journal",
+            Class::AuditSigner => "audit_signer",
         }
     }
 
@@ -258,7 +269,8 @@ impl<'a> Context<'a> {
             | Class::BackupKey
             | Class::Payload
             | Class::RotatedKey
-            | Class::AuditKey => MAX_PADDED_BYTES,
+            | Class::AuditKey
+            | Class::AuditSigner => MAX_PADDED_BYTES,
         }
     }
 

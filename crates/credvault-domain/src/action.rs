@@ -128,6 +128,9 @@ actions! {
         SummarizeAuditEvents: Read Namespace,
         TailAuditEvents: Read Namespace,
         ExportAuditEvents: Read Namespace,
+        GetCheckpoint: Read Namespace,
+        ProveInclusion: Read Namespace,
+        ProveConsistency: Read Namespace,
     }
     AdminService {
         CreateTenant: Change NamedTenant,
@@ -141,6 +144,7 @@ actions! {
         ListErasures: Read Platform,
         GetSigningKey: Read Platform,
         RotateSigningKey: Change Platform,
+        RotateAuditSigner: Change Platform,
         ListUsers: Read NamedTenant,
         DeleteUser: Change NamedTenant,
         ListTenantConnections: Read NamedTenant,

@@ -140,6 +140,10 @@ reasons! {
     KeyManagerRefused = "KEY_MANAGER_REFUSED",
     /// A sealed value in the database does not open.
     IntegrityFailure = "INTEGRITY_FAILURE",
+    /// The audit log has no such record in the caller's reach.
+    AuditRecordNotFound = "AUDIT_RECORD_NOT_FOUND",
+    /// The audit record is durable and waits for its place in the log.
+    AuditRecordWaiting = "AUDIT_RECORD_WAITING",
     /// The call's deadline has passed.
     DeadlineExceeded = "DEADLINE_EXCEEDED",
     /// The vault itself failed.

@@ -37,6 +37,7 @@ pub(crate) fn tells(action: Action) -> Tells {
             | Action::ListTenantConnections
             | Action::ChangeTenantConnections
             | Action::ListAuditEvents
+            | Action::ProveInclusion
             | Action::ListEventDeliveries
             | Action::ReportUsage
             | Action::GetUsage
@@ -129,7 +130,8 @@ entity Platform;
 // about each of its items, as the list's own action; denied items are left out. An item of ListTenants,
 // ListPlatformDependants or ListErasures has that tenant as its resource, and so has each tenant in the sums of CountConnections
 // over all tenants; an item of ListUsers has that user as its owner. A record or
-// an event has provider and owner if its connection is known. SummarizeAuditEvents is decided as a whole only, so a count includes records that
+// an event has provider and owner if its connection is known. ProveInclusion is asked about the log as a whole, and then about
+// the record. SummarizeAuditEvents is decided as a whole only, so a count includes records that
 // ListAuditEvents leaves out; so is CountConnections within a tenant. TailAuditEvents and ExportAuditEvents are decided like
 // ListAuditEvents, as long as they stream; an export that is to be complete fails at a record that would be left out. ExplainPolicy is asked with what its request names, and
 // once more about the connection that it names; so is GetAccessReport. ReportUsage and GetUsage are decided as a whole first, and then about

@@ -29,8 +29,8 @@ pub use counts::{ConnectionSum, ConnectionSums, CountedTenants, TenantSums, coun
 pub use erasure::{EraseStep, erase, erasure, list_erasures, rotate_signing_key, signing_keys};
 pub use explained::{ExplainedCall, explain_policy};
 pub use keys::{
-    RotateRootKey, RotateTenantKey, destroy_older_versions, key_status, progress, rotate_root_key,
-    rotate_tenant_key,
+    RotateRootKey, RotateTenantKey, destroy_older_versions, key_status, progress, rotate_audit_signer,
+    rotate_root_key, rotate_tenant_key,
 };
 pub use limits::{LimitState, LimitStates, limits, set_limits};
 pub use oversight::{CountedConnections, list_connections};

@@ -26,7 +26,15 @@ mod tail;
 
 pub(crate) mod tree;
 
-pub(crate) mod checkpoint;
+mod cosignatures;
+pub(crate) mod signers;
+
+pub(crate) mod checkpoints;
+mod finding;
+pub(crate) mod proofs;
+
+pub(crate) mod witnesses;
+
 pub(crate) mod export;
 pub(crate) mod stretch;
 

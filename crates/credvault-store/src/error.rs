@@ -2,6 +2,7 @@
 
 mod key;
 mod unaccepted;
+mod unproved;
 
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use credvault_domain::{StateError, TenantId, ToolName, Version, Violations};
 use sea_orm::{DbErr, RuntimeErr, SqlErr, sqlx};
 
 pub use unaccepted::{AuthorizationError, ConfirmationError, ConnectSessionError};
+pub use unproved::Unproved;
 
 /// An error of the store, without secrets and statement values. Exhaustive on purpose: the code that answers callers
 /// must handle each of them.
@@ -289,6 +291,9 @@ pub enum Error {
         /// The index that the next record gets.
         end: u64,
     },
+    /// A record, or a size of the audit log, is not proved.
+    #[error(transparent)]
+    Unproved(#[from] Unproved),
     /// The audit record could not be made durable in time.
     #[error("the audit record could not be written, so the call was not served; try again")]
     AuditUnavailable,

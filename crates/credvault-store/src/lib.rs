@@ -67,14 +67,17 @@ mod weights;
 mod entity;
 
 pub use audit::access::{AccessUse, AccessUses, CallingService, Period, UsesOf};
-pub use audit::checkpoint::Checkpointed;
+pub use audit::checkpoints::{AuditCheckpoint, AuditCheckpoints};
 pub use audit::export::{Export, ExportScope};
 pub use audit::filter::AuditFilter;
+pub use audit::proofs::{ConsistencyProof, InclusionProof, ProvedRecord};
 pub use audit::query::{AuditGroup, AuditSummary};
 pub use audit::record::AuditRecord;
 pub use audit::sequencer::{Sequenced, Sequencer};
+pub use audit::signers::AuditSigner;
 pub use audit::stretch::{LogBounds, LogEntry, Stretch};
 pub use audit::tree::LogHead;
+pub use audit::witnesses::{WitnessAsked, WitnessRequest};
 pub use audit::{Audit, Recorded};
 pub use authorizations::Authorizations;
 pub use authorizations::awaited::AwaitedAuthorization;
@@ -123,7 +126,9 @@ pub use database::file::FileError;
 pub use database::open_error::OpenError;
 pub use database::prepare::{MigrateError, migrate};
 pub use database::roots::RootState;
-pub use database::settings::{Database, StoreSettings};
+pub use database::settings::{
+    Database, StoreSettings, VAULT_NAME_RULE, Witness, WitnessError, is_vault_name,
+};
 pub use database::turns::{Full, Turn, Turns};
 pub use dependants::{Dependant, Dependants, Uses};
 pub use erasures::Erasures;
@@ -131,7 +136,7 @@ pub use erasures::content::ErasureContent;
 pub use erasures::record::{ErasedKey, ErasedStore, Erasure, ErasureState, SignedStatement};
 pub use erasures::request::RequestedErasure;
 pub use erasures::statement::ERASURE_STATEMENT;
-pub use error::{AuthorizationError, ConfirmationError, ConnectSessionError, Error};
+pub use error::{AuthorizationError, ConfirmationError, ConnectSessionError, Error, Unproved};
 pub use events::deliveries::attempt::Attempt;
 pub use events::deliveries::search::EventsDue;
 pub use events::deliveries::{ClaimedEvent, EndpointKey, EventDeliveries, EventDelivery, delivery_name};

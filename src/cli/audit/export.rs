@@ -70,7 +70,8 @@ pub(super) async fn write(arguments: ExportArgs, output: &mut Output) -> Result<
         }
     };
     if !logged.is_empty() {
-        let rule = "--first, --end, --earlier and --partial are for the forms proved, log and ocsf";
+        let rule =
+            "--first, --end, --earlier, --partial and --cosigned are for the forms proved, log and ocsf";
         return Err(Failure::Usage(rule.to_owned()));
     }
     let client = client.connect().await?;

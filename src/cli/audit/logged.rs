@@ -15,25 +15,29 @@ use credvault_proto::v1;
 #[derive(Args, Debug)]
 pub(super) struct LoggedArgs {
     /// The index of the first record; without it, the first that the log keeps. For forms in the order of the log.
-    #[arg(long, value_name = "INDEX")]
-    first: Option<u64>,
+    #[arg(long, value_name = "INDEX", value_parser = clap::value_parser!(i64).range(0..))]
+    first: Option<i64>,
     /// The index after the last record; without it, the end of the log now. For forms in the order of the log.
-    #[arg(long, value_name = "INDEX")]
-    end: Option<u64>,
+    #[arg(long, value_name = "INDEX", value_parser = clap::value_parser!(i64).range(0..))]
+    end: Option<i64>,
     /// The size of an earlier checkpoint that you have kept: `audit verify --earlier` verifies that the log continues it. For
     /// the form `proved`. Repeatable.
-    #[arg(long, value_name = "SIZE")]
-    earlier: Vec<u64>,
+    #[arg(long, value_name = "SIZE", value_parser = clap::value_parser!(i64).range(0..))]
+    earlier: Vec<i64>,
     /// Leave out records that policies keep from this caller, instead of failing at them. The export says that it is not complete.
     #[arg(long)]
     partial: bool,
+    /// Prove the records by the checkpoint that most of the vault's witnesses have cosigned, which may be older than the newest.
+    /// For the form `proved`.
+    #[arg(long)]
+    cosigned: bool,
 }
 
 impl LoggedArgs {
     /// Whether the command line says nothing of it.
     pub(super) fn is_empty(&self) -> bool {
-        let Self { first, end, earlier, partial } = self;
-        first.is_none() && end.is_none() && earlier.is_empty() && !partial
+        let Self { first, end, earlier, partial, cosigned } = self;
+        first.is_none() && end.is_none() && earlier.is_empty() && !partial && !cosigned
     }
 
     pub(super) fn request(
@@ -41,7 +45,7 @@ impl LoggedArgs {
         format: v1::AuditExportFormat,
         filter: v1::AuditFilter,
     ) -> v1::ExportAuditEventsRequest {
-        let Self { first, end, earlier, partial } = self;
+        let Self { first, end, earlier, partial, cosigned } = self;
         v1::ExportAuditEventsRequest {
             format: format.into(),
             filter: Some(filter),
@@ -49,6 +53,7 @@ impl LoggedArgs {
             end_index: end.unwrap_or(0),
             earlier_sizes: earlier,
             partial,
+            cosigned,
         }
     }
 }

@@ -26,8 +26,8 @@ pub(in crate::cli) struct TailArgs {
     #[command(flatten)]
     filter: FilterArgs,
     /// The index of the first record to print; 0 for the first that the log keeps. Without it, those that come from now on.
-    #[arg(long, value_name = "INDEX")]
-    from: Option<u64>,
+    #[arg(long, value_name = "INDEX", value_parser = clap::value_parser!(i64).range(0..))]
+    from: Option<i64>,
     /// The format of each line: for people, or one JSON object with index and record.
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t = TailFormat::Table)]
     output: TailFormat,

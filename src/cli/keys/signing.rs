@@ -1,4 +1,4 @@
-//! `keys signing-key|rotate-signing-key|verify-statement`: the keys that the vault signs with, and what it has signed.
+//! `keys signing-key|rotate-signing-key|rotate-signer|verify-statement`: the keys that the vault signs with, and what it has signed.
 
 use std::path::PathBuf;
 
@@ -17,6 +17,17 @@ use credvault_proto::v1;
 
 #[derive(Args, Debug)]
 pub(in crate::cli) struct SigningKeyArgs {
+    #[command(flatten)]
+    client: ClientArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+#[derive(Args, Debug)]
+pub(in crate::cli) struct RotateSignerArgs {
+    /// The signer before stops signing now, because its key may have leaked.
+    #[arg(long)]
+    retire_at_once: bool,
     #[command(flatten)]
     client: ClientArgs,
     #[command(flatten)]
@@ -48,6 +59,25 @@ pub(super) async fn rotate(arguments: &SigningKeyArgs, output: &mut Output) -> R
     match arguments.output.output {
         Format::Json => output.json("RotateSigningKeyResponse", &made),
         Format::Table => output.table(&HEADINGS, &made.key.iter().map(row).collect::<Vec<_>>()),
+    }
+}
+
+pub(super) async fn rotate_signer(arguments: &RotateSignerArgs, output: &mut Output) -> Result<(), Failure> {
+    let client = arguments.client.connect().await?;
+    let retire_at_once = arguments.retire_at_once;
+    let request = v1::RotateAuditSignerRequest { retire_at_once, request_id: request_id()? };
+    let made = client.admin().rotate_audit_signer(request).await?.into_inner();
+    let row = |signer: &v1::AuditSigner| {
+        let public_key = STANDARD.encode(&signer.public_key);
+        let since = time_text(signer.create_time.as_ref());
+        vec![signer.number.to_string(), signer.vault.clone(), public_key, since]
+    };
+    match arguments.output.output {
+        Format::Json => output.json("RotateAuditSignerResponse", &made),
+        Format::Table => output.table(
+            &["NUMBER", "VAULT", "PUBLIC KEY", "SIGNS SINCE"],
+            &made.signer.iter().map(row).collect::<Vec<_>>(),
+        ),
     }
 }
 

@@ -13,7 +13,9 @@ use super::events::{
     retry_event_delivery, test_event_endpoint,
 };
 use super::frame::{Answer, rpcs};
-use super::keys::{destroy_older_root_key_versions, get_key_status, rotate_root_key, rotate_tenant_key};
+use super::keys::{
+    destroy_older_root_key_versions, get_key_status, rotate_audit_signer, rotate_root_key, rotate_tenant_key,
+};
 use super::limits::{get_source_rules, get_tenant_limits, set_source_rules, set_tenant_limits};
 use super::oversight::{
     change_tenant_connections, count_connections, get_success_rates, list_tenant_connections,
@@ -46,6 +48,7 @@ rpcs! {
     list_erasures: ListErasuresRequest -> ListErasuresResponse,
     get_signing_key: GetSigningKeyRequest -> GetSigningKeyResponse,
     rotate_signing_key: RotateSigningKeyRequest -> RotateSigningKeyResponse,
+    rotate_audit_signer: RotateAuditSignerRequest -> RotateAuditSignerResponse,
     list_users: ListUsersRequest -> ListUsersResponse,
     delete_user: DeleteUserRequest -> DeleteUserResponse,
     list_tenant_connections: ListTenantConnectionsRequest -> ListTenantConnectionsResponse,

@@ -1,4 +1,4 @@
-//! `AuditService`: the audit log, read.
+//! `AuditService`: the audit log, read and proved.
 
 use std::sync::Arc;
 
@@ -19,6 +19,9 @@ rpcs! {
     ]
     list_audit_events: ListAuditEventsRequest -> ListAuditEventsResponse,
     summarize_audit_events: SummarizeAuditEventsRequest -> SummarizeAuditEventsResponse,
+    get_checkpoint: GetCheckpointRequest -> GetCheckpointResponse,
+    prove_inclusion: ProveInclusionRequest -> ProveInclusionResponse,
+    prove_consistency: ProveConsistencyRequest -> ProveConsistencyResponse,
 }
 
 async fn list_audit_events(
@@ -42,4 +45,24 @@ async fn summarize_audit_events(
     let rows = audit::summarize(call, &groups, filter).await?;
     let summaries = |rows: Vec<_>| rows.into_iter().map(|row| wire::audit_summary(&groups, row)).collect();
     Ok(rows.map(|rows| v1::SummarizeAuditEventsResponse { summaries: summaries(rows) }))
+}
+
+async fn get_checkpoint(call: &mut Call, _: v1::GetCheckpointRequest) -> Answer<v1::GetCheckpointResponse> {
+    Ok(audit::checkpoint(call).await?.map(wire::checkpoints))
+}
+
+async fn prove_inclusion(
+    call: &mut Call,
+    request: v1::ProveInclusionRequest,
+) -> Answer<v1::ProveInclusionResponse> {
+    let (record, tree_size) = wire::proved_record(request)?;
+    Ok(audit::prove_inclusion(call, record, tree_size).await?.map(wire::inclusion_proof))
+}
+
+async fn prove_consistency(
+    call: &mut Call,
+    request: v1::ProveConsistencyRequest,
+) -> Answer<v1::ProveConsistencyResponse> {
+    let (earlier, tree_size) = wire::tree_sizes(request)?;
+    Ok(audit::prove_consistency(call, earlier, tree_size).await?.map(wire::consistency_proof))
 }

@@ -28,7 +28,8 @@ async fn begin_tail(
     call: &mut Call,
     request: v1::TailAuditEventsRequest,
 ) -> Answer<(v1::TailAuditEventsResponse, Tail)> {
-    let begun = audit::tail(call, wire::audit_filter(request.filter), request.start_index).await?;
+    let start = wire::tail_start(request.start_index)?;
+    let begun = audit::tail(call, wire::audit_filter(request.filter), start).await?;
     Ok(begun.map(|(first, tail)| (wire::tail_part(first), tail)))
 }
 

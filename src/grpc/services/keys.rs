@@ -23,6 +23,15 @@ pub(super) async fn get_key_status(
     Ok(status.map(|status| wire::key_status(status, now)))
 }
 
+pub(super) async fn rotate_audit_signer(
+    call: &mut Call,
+    request: v1::RotateAuditSignerRequest,
+) -> Answer<v1::RotateAuditSignerResponse> {
+    let repeat = wire::repeat(&request.request_id, &request);
+    let made = tenants::rotate_audit_signer(call, request.retire_at_once, repeat).await?;
+    Ok(made.map(|signer| v1::RotateAuditSignerResponse { signer: Some(wire::audit_signer(signer)) }))
+}
+
 pub(super) async fn rotate_tenant_key(
     context: &Arc<Context>,
     request: Request<v1::RotateTenantKeyRequest>,

@@ -5,26 +5,40 @@ use credvault_domain::Violations;
 use credvault_operations::audit::{ExportPart, ExportRequest, Exporting, TailPart};
 
 use super::ocsf::ocsf_line;
+use super::parse::size;
 use super::{audit_event, audit_filter};
 use credvault_proto::v1;
 
 /// How many earlier checkpoints an export leads to at most.
 const MAX_EARLIER: usize = 16;
 
+/// Where a tail begins.
+pub(crate) fn tail_start(index: Option<i64>) -> Result<Option<u64>, Violations> {
+    index.map(|index| size("start_index", index)).transpose()
+}
+
 pub(crate) fn tail_part(part: TailPart) -> v1::TailAuditEventsResponse {
     let TailPart { records, next, end } = part;
-    let indexed = |(index, record)| v1::IndexedAuditEvent { index, event: Some(audit_event(record)) };
+    let indexed =
+        |(index, record)| v1::IndexedAuditEvent { index: number(index), event: Some(audit_event(record)) };
     v1::TailAuditEventsResponse {
         events: records.into_iter().map(indexed).collect(),
-        next_index: next,
-        log_size: end,
+        next_index: number(next),
+        log_size: number(end),
     }
 }
 
 pub(crate) fn export_request(request: v1::ExportAuditEventsRequest) -> Result<ExportRequest, Violations> {
     let format = request.format();
-    let v1::ExportAuditEventsRequest { format: _, filter, start_index, end_index, earlier_sizes, partial } =
-        request;
+    let v1::ExportAuditEventsRequest {
+        format: _,
+        filter,
+        start_index,
+        end_index,
+        earlier_sizes,
+        partial,
+        cosigned,
+    } = request;
     let mut violations = Violations::default();
     let proves = match format {
         v1::AuditExportFormat::Unspecified => {
@@ -42,17 +56,29 @@ pub(crate) fn export_request(request: v1::ExportAuditEventsRequest) -> Result<Ex
     if let Some(rule) = rule {
         violations.add("earlier_sizes", rule);
     }
+    if proves == Some(false) && cosigned {
+        violations.add("cosigned", "must be false, or the format must be one with proofs");
+    }
+    let start = violations.collect(size("start_index", start_index));
+    let end = violations.collect(size("end_index", end_index));
+    let earlier = earlier_sizes.into_iter().map(|one| size("earlier_sizes", one));
+    let earlier = violations.collect(earlier.collect::<Result<Vec<_>, _>>());
     let wants_all = filter.as_ref().is_none_or(|filter| *filter == v1::AuditFilter::default());
     let filter = violations.collect(audit_filter(filter));
-    let (Some(proves), Some(filter)) = (proves, filter) else { return Err(violations) };
+    let (Some(proves), Some(filter), Some(start), Some(end), Some(earlier)) =
+        (proves, filter, start, end, earlier)
+    else {
+        return Err(violations);
+    };
     let given = |index: u64| Some(index).filter(|index| *index > 0);
     let request = ExportRequest {
         filter,
         wants_all,
-        start: given(start_index),
-        end: given(end_index),
+        start: given(start),
+        end: given(end),
         proves,
-        earlier: earlier_sizes,
+        cosigned,
+        earlier,
         partial,
     };
     violations.into_result().map(|()| request)
@@ -63,8 +89,8 @@ pub(crate) fn export_summary(exporting: &Exporting) -> v1::AuditExportSummary {
     let range = exporting.range();
     v1::AuditExportSummary {
         checkpoint: exporting.checkpoint().unwrap_or_default().to_owned(),
-        start_index: range.start,
-        end_index: range.end,
+        start_index: number(range.start),
+        end_index: number(range.end),
         complete: exporting.is_complete(),
     }
 }
@@ -91,8 +117,13 @@ pub(crate) fn export_part(
         bytes.extend_from_slice(line.as_bytes());
         bytes.push(b'\n');
     }
-    let end = total.map(|record_count| v1::AuditExportEnd { record_count });
+    let end = total.map(|record_count| v1::AuditExportEnd { record_count: number(record_count) });
     v1::ExportAuditEventsResponse { lines: bytes, summary: None, end }
+}
+
+/// A log has fewer than 2^48 records.
+fn number(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 /// A record with its index as one line of JSON.
@@ -120,6 +151,14 @@ mod tests {
         assert_eq!(fields(v1::ExportAuditEventsRequest::default()), ["format"]);
         let many = v1::ExportAuditEventsRequest { earlier_sizes: vec![1; 17], ..proved.clone() };
         assert_eq!(fields(many), ["earlier_sizes"]);
+        let negative =
+            v1::ExportAuditEventsRequest { start_index: -1, end_index: i64::MAX, ..proved.clone() };
+        assert_eq!(fields(negative), ["start_index", "end_index"]);
+        assert!(
+            tail_start(Some(-1)).is_err()
+                && tail_start(Some(0)) == Ok(Some(0))
+                && tail_start(None) == Ok(None)
+        );
         let plain = v1::ExportAuditEventsRequest {
             format: v1::AuditExportFormat::Ocsf.into(),
             earlier_sizes: vec![1],

@@ -3,6 +3,7 @@
 mod audit;
 mod credential;
 mod health;
+mod proof;
 mod rotation;
 mod time;
 mod usage;
@@ -24,6 +25,7 @@ use credvault_proto::v1;
 pub(crate) use audit::{audit_event, audit_summary};
 pub(crate) use credential::{begun_consent, credential, fetch_result, tested_connection, webhook_verdict};
 pub(crate) use health::{described, health_state, sync_state};
+pub(crate) use proof::{audit_signer, checkpoints, consistency_proof, inclusion_proof};
 pub(crate) use time::timestamp;
 #[cfg(test)]
 pub(crate) use usage::usage_row;

@@ -36,6 +36,7 @@ pub(crate) fn code(reason: Reason) -> Code {
         | R::EventDeliveryNotFound
         | R::ServiceConfigNotFound
         | R::ToolNotFound
+        | R::AuditRecordNotFound
         | R::SecretStoreUnknown
         | R::ProviderUnknown
         | R::CredentialNotConfigured => Code::NotFound,
@@ -66,9 +67,11 @@ pub(crate) fn code(reason: Reason) -> Code {
         | R::ConsentFailed => Code::FailedPrecondition,
         R::EtagMismatch | R::VersionMismatch => Code::Aborted,
         R::QuotaExceeded | R::ProviderRateLimited | R::RateLimited | R::AnswerFull => Code::ResourceExhausted,
-        R::ProviderUnavailable | R::StoreUnavailable | R::AuditUnavailable | R::KeyUnavailable => {
-            Code::Unavailable
-        }
+        R::ProviderUnavailable
+        | R::StoreUnavailable
+        | R::AuditUnavailable
+        | R::AuditRecordWaiting
+        | R::KeyUnavailable => Code::Unavailable,
         R::IntegrityFailure => Code::DataLoss,
         R::DeadlineExceeded => Code::DeadlineExceeded,
         R::Internal => Code::Internal,

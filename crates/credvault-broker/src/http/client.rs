@@ -111,17 +111,27 @@ impl Http {
         Ok(Receipt { status, retry_after })
     }
 
+    /// Posts a text, and gives the status of the answer and its body as a text: what is no text in it is lost.
+    ///
+    /// # Errors
+    /// There is no answer.
+    pub async fn post_text(&self, url: &str, text: String) -> Result<(u16, String), SendError> {
+        let refused = |problem: &str| SendError::NotSent(problem.to_owned());
+        let url = Url::parse(url).map_err(|_| refused("its URL cannot be read"))?;
+        self.guard.check_url(&url).map_err(|error| refused(&error.to_string()))?;
+        let client = self.client.as_ref().map_err(|error| SendError::NotSent(error.clone()))?;
+        let sending = client.post(url).timeout(REQUEST_TIMEOUT);
+        let sending = sending.header("content-type", "text/plain; charset=utf-8").body(text);
+        let mut response = sending.send().await.map_err(not_sent_or_lost)?;
+        let body = read(&mut response).await?;
+        Ok((response.status().as_u16(), String::from_utf8_lossy(&body).into_owned()))
+    }
+
     async fn send_and_read(&self, request: ProviderRequest, timeout: Duration) -> Result<Answer, SendError> {
         let mut response = self.start(request, timeout).await?;
         let (status, retry_after) = (response.status().as_u16(), retry_after(response.headers()));
         let encoding = header(response.headers(), "content-encoding").unwrap_or_default().to_owned();
-        let mut body = Zeroizing::new(Vec::new());
-        while let Some(chunk) = response.chunk().await.map_err(|error| SendError::Lost(without_url(error)))? {
-            if body.len() + chunk.len() > MAX_BODY_BYTES {
-                return Err(too_large(TooLarge));
-            }
-            body.extend_from_slice(&chunk);
-        }
+        let body = read(&mut response).await?;
         Ok(Answer { status, body: reader::body(&body, &encoding).map_err(too_large)?, retry_after })
     }
 
@@ -165,6 +175,18 @@ impl Http {
         }
         self.guard.check_url(&url).map(|()| url).map_err(|error| refused(&error.to_string()))
     }
+}
+
+/// The body of an answer, as long as it may be.
+async fn read(response: &mut reqwest::Response) -> Result<Zeroizing<Vec<u8>>, SendError> {
+    let mut body = Zeroizing::new(Vec::new());
+    while let Some(chunk) = response.chunk().await.map_err(|error| SendError::Lost(without_url(error)))? {
+        if body.len() + chunk.len() > MAX_BODY_BYTES {
+            return Err(too_large(TooLarge));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
 }
 
 /// Resolves names, and answers with addresses only if the guard permits all of them: the address that was checked is the

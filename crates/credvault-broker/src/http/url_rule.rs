@@ -49,6 +49,14 @@ impl Guard {
         }
     }
 
+    /// Checks a URL that the operator's own settings name.
+    ///
+    /// # Errors
+    /// The rule that the URL breaks.
+    pub fn check_configured_url(&self, url: &Url) -> Result<(), &'static str> {
+        self.check_stored_url(url).map_err(UrlError::rule)
+    }
+
     /// Checks scheme, port and literal address of a URL. Names are checked when they are resolved. Ports other than 443
     /// and those above 1023 belong to services that do not speak HTTP, such as SSH and mail.
     pub(crate) fn check_url(&self, url: &Url) -> Result<(), UrlError> {

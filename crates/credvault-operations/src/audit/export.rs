@@ -26,6 +26,8 @@ pub struct ExportRequest {
     pub end: Option<u64>,
     /// Whether the export proves its records.
     pub proves: bool,
+    /// Whether it proves them by the checkpoint that witnesses have cosigned.
+    pub cosigned: bool,
     /// The sizes of earlier trees that it leads to.
     pub earlier: Vec<u64>,
     /// Whether records that policy keeps from the caller may be left out.
@@ -63,14 +65,15 @@ pub async fn export(
     request: Parsed<ExportRequest>,
 ) -> Result<Recorded<(ExportPart, Exporting)>, Refusal> {
     let scope = call.scope()?;
-    let ExportRequest { filter, wants_all, start, end, proves, earlier, partial } = request?;
+    let ExportRequest { filter, wants_all, start, end, proves, cosigned, earlier, partial } = request?;
     let permit = call.permit(&scope, Facts::default())?;
     call.reach(&scope, filter.user.as_ref())?;
     let place = call.context.audit_streams.begin(scope.tenant())?;
     let is_complete = wants_all && !partial && *scope.reach() == Reach::AllUsers;
     let what = ExportScope { scope: (*scope).clone(), filter, start, end, is_complete };
     let audit = call.context.store.audit();
-    let export = if proves { audit.proved_export(what, earlier).await? } else { audit.export(what).await? };
+    let export =
+        if proves { audit.proved_export(what, earlier, cosigned).await? } else { audit.export(what).await? };
     let lines = export.first_lines().await?;
     let first = ExportPart { lines, records: Vec::new(), total: None };
     let exporting = Exporting { call: call.part(call.action), scope, export, total: 0, _place: place };

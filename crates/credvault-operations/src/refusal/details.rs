@@ -8,7 +8,7 @@ use credvault_broker::{RefreshError, TestError};
 use credvault_crypto::SecretStoreError;
 use credvault_domain::{LimitKind, LimitSubject, Violations};
 use credvault_identity as identity;
-use credvault_store::Error as StoreError;
+use credvault_store::{Error as StoreError, Unproved};
 
 use super::{Class, Refusal};
 use crate::call::SOURCE_RULES;
@@ -68,7 +68,9 @@ impl Refusal {
             Self::Store(error @ StoreError::RequestIdReused) => {
                 Violations::of("request_id", error.to_string())
             }
-            Self::Store(StoreError::Mappings(violations)) => violations.clone(),
+            Self::Store(
+                StoreError::Mappings(violations) | StoreError::Unproved(Unproved::Sizes(violations)),
+            ) => violations.clone(),
             Self::Store(StoreError::ExpiredAlready) => {
                 Violations::of("credential.expire_time", "must be in the future")
             }

@@ -5,7 +5,9 @@ use credvault_broker::{ConsentError, RefreshError, TestError};
 use credvault_crypto::SecretStoreError;
 use credvault_domain::AuditOutcome;
 use credvault_identity as identity;
-use credvault_store::{AuthorizationError, ConfirmationError, ConnectSessionError, Error as StoreError};
+use credvault_store::{
+    AuthorizationError, ConfirmationError, ConnectSessionError, Error as StoreError, Unproved,
+};
 
 use super::{Reason, Refusal};
 
@@ -44,6 +46,7 @@ impl Class {
             | R::EventDeliveryNotFound
             | R::ServiceConfigNotFound
             | R::ToolNotFound
+            | R::AuditRecordNotFound
             | R::ProviderUnknown
             | R::CredentialNotConfigured
             | R::FieldsInvalid
@@ -78,9 +81,11 @@ impl Class {
             | R::VersionMismatch
             | R::DeadlineExceeded => Self::Refused,
             R::QuotaExceeded | R::ProviderRateLimited | R::RateLimited | R::AnswerFull => Self::Exhausted,
-            R::ProviderUnavailable | R::StoreUnavailable | R::AuditUnavailable | R::KeyUnavailable => {
-                Self::Unavailable
-            }
+            R::ProviderUnavailable
+            | R::StoreUnavailable
+            | R::AuditUnavailable
+            | R::AuditRecordWaiting
+            | R::KeyUnavailable => Self::Unavailable,
             R::IntegrityFailure | R::SecretStoreRefused | R::KeyManagerRefused | R::Internal => Self::Broken,
         }
     }
@@ -205,6 +210,7 @@ fn of_store(error: &StoreError) -> Reason {
         | StoreError::ExpiredAlready
         | StoreError::TooLarge
         | StoreError::Mappings(_)
+        | StoreError::Unproved(Unproved::Sizes(_))
         | StoreError::DestinationChanged => Reason::FieldsInvalid,
         StoreError::Integrity => Reason::IntegrityFailure,
         StoreError::Key(error) if error.is_refusal() => Reason::KeyManagerRefused,
@@ -214,6 +220,8 @@ fn of_store(error: &StoreError) -> Reason {
         StoreError::ReferenceDenied { .. } => Reason::ReferenceDenied,
         StoreError::ReferenceBroken { .. } => Reason::ReferenceBroken,
         StoreError::AuditUnavailable => Reason::AuditUnavailable,
+        StoreError::Unproved(Unproved::NotFound) => Reason::AuditRecordNotFound,
+        StoreError::Unproved(Unproved::Waiting) => Reason::AuditRecordWaiting,
         StoreError::SecretStore { problem, .. } => of_secret_store(problem),
         StoreError::Unavailable(_) | StoreError::Conflict => Reason::StoreUnavailable,
     }

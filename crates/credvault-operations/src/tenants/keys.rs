@@ -6,7 +6,8 @@ use std::time::Duration;
 use credvault_domain::{TenantId, TenantScope};
 use credvault_identity::Facts;
 use credvault_store::{
-    Error, KeyStatus, OlderVersions, Recorded, RootRotation, Rotation, RotationKind, TenantRotation,
+    AuditSigner, Error, KeyStatus, OlderVersions, Recorded, RootRotation, Rotation, RotationKind,
+    TenantRotation,
 };
 use futures::Stream;
 use futures::stream::unfold;
@@ -146,4 +147,18 @@ pub fn progress(
             Err(error) => Some((Err(error.into()), None)),
         }
     })
+}
+
+/// `RotateAuditSigner`.
+///
+/// # Errors
+/// Policy does not permit it.
+pub async fn rotate_audit_signer(
+    call: &mut Call,
+    retire_at_once: bool,
+    repeat: Parsed<Option<Repeat>>,
+) -> Result<Recorded<AuditSigner>, Refusal> {
+    let (permit, platform) = call.administer(None, Facts::default())?;
+    let write = call.write(&permit, repeat)?;
+    Ok(call.context.store.rotate_audit_signer(&platform, &write, retire_at_once).await?)
 }

@@ -3,11 +3,12 @@
 
 use std::ops::Range;
 
-use credvault_audit::{ExportWriter, Selection, SignedCheckpoint, TileId};
+use credvault_audit::{ExportWriter, Selection, TileId};
 use credvault_domain::TenantScope;
 
 use super::filter::AuditFilter;
 use super::stretch::{LogBounds, LogEntry, Stretch};
+use super::tree::read_tiles;
 use crate::integrity::alarm;
 use crate::{Audit, Error, Store};
 
@@ -45,26 +46,35 @@ impl Audit<'_> {
     /// # Errors
     /// [`Error::AuditPosition`] if the log has not all of the part; the tenant does not exist; the database fails.
     pub async fn export(&self, what: ExportScope) -> Result<Export, Error> {
+        self.store.await_journal().await?;
         let bounds = self.bounds(&what.scope).await?;
         self.begin(what, bounds)
     }
 
-    /// Begins an export that proves its records, by the newest checkpoint. It will prove, too, that the log continues what it was
-    /// at the sizes `earlier`.
+    /// Begins an export that proves its records, by the newest checkpoint or by the one that witnesses have cosigned. It will
+    /// prove, too, that the log continues what it was at the sizes `earlier`.
     ///
     /// # Errors
+    /// [`Error::State`] if no witness has cosigned;
     /// [`Error::AuditPosition`] if the log has not all of the part, or does not lead to one of the sizes any more; the checkpoint
     /// could not be signed; the tenant does not exist; the database fails.
-    pub async fn proved_export(&self, what: ExportScope, earlier: Vec<u64>) -> Result<Export, Error> {
-        let bounds = self.bounds(&what.scope).await?;
-        let signed = self.checkpoint(&what.scope).await?;
-        let bounds = LogBounds { first: bounds.first.min(signed.head.size), end: signed.head.size };
+    pub async fn proved_export(
+        &self,
+        what: ExportScope,
+        earlier: Vec<u64>,
+        cosigned: bool,
+    ) -> Result<Export, Error> {
+        let checkpoints = self.checkpoint(&what.scope).await?;
+        let checkpoint = if cosigned { checkpoints.cosigned } else { Some(checkpoints.newest) };
+        let none = "no witness has cosigned a checkpoint of this log yet; export by the newest one";
+        let signed = checkpoint.ok_or(Error::State(none))?.signed;
+        let (bounds, size) = (self.bounds(&what.scope).await?, signed.unverified().size);
+        let bounds = LogBounds { first: bounds.first.min(size), end: size };
         earlier.iter().try_for_each(|size| bounds.check(*size))?;
         let mut export = self.begin(what, bounds)?;
-        let note = SignedCheckpoint::parse(&signed.note).map_err(|_| Error::Integrity)?;
+        export.checkpoint = Some(signed.to_string());
         let selection = Selection { range: export.range.clone(), is_complete: export.is_complete };
-        export.proofs = Some(ExportWriter::begin(note, selection, earlier).ok_or(Error::Integrity)?);
-        export.checkpoint = Some(signed.note);
+        export.proofs = Some(ExportWriter::begin(signed, selection, earlier).ok_or(Error::Integrity)?);
         Ok(export)
     }
 
@@ -163,7 +173,9 @@ impl Export {
         if needed.is_empty() {
             return Ok(Vec::new());
         }
-        let tiles = self.store.audit().stored_tiles(&self.scope, needed).await?;
+        let tx = self.store.look(self.scope.tenant()).await?;
+        let tiles = read_tiles(&tx, self.scope.tenant(), &[], needed).await?;
+        tx.rollback().await?;
         let lines = needed.iter().map(|tile| writer.tile_line(*tile, &tiles));
         lines.collect::<Result<_, _>>().map_err(|_| {
             alarm(self.scope.tenant(), "audit_log", [0; 16]);

@@ -105,7 +105,7 @@ impl JournalKeys {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&number).cloned()
     }
 
-    fn newest(&self) -> Option<(i64, Arc<AuditKey>)> {
+    pub(super) fn newest(&self) -> Option<(i64, Arc<AuditKey>)> {
         let keys = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         keys.last_key_value().map(|(number, key)| (*number, Arc::clone(key)))
     }

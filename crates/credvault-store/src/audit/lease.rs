@@ -7,6 +7,7 @@ use credvault_domain::{TenantId, Timestamp};
 use sea_orm::{ConnectionTrait as _, DatabaseTransaction, Statement};
 
 use crate::database::pieces::execute;
+use crate::database::transaction::{Access, begin};
 use crate::{Error, Store};
 
 /// How long a holder may be silent before another process takes over.
@@ -57,4 +58,18 @@ pub(super) async fn give_up(store: &Store, epoch: i64) -> Result<(), Error> {
     let sql = "UPDATE audit_sequencer SET lease_time = 0 WHERE tenant_id = $1 AND epoch = $2";
     execute(&tx, sql, [TenantId::PLATFORM.into(), epoch.into()]).await?;
     Ok(tx.commit().await?)
+}
+
+/// Whether this process holds the lease now.
+pub(super) async fn is_held(store: &Store) -> Result<bool, Error> {
+    let platform = TenantId::platform();
+    let tx = begin(&store.reader(), store.database(), Access::Read, &platform).await?;
+    let now = store.database_time(&tx).await?;
+    let sql =
+        "SELECT 1 AS one FROM audit_sequencer WHERE tenant_id = $1 AND process_id = $2 AND lease_time >= $3";
+    let values = [platform.as_str().into(), store.process().into(), now.into()];
+    let held = Statement::from_sql_and_values(tx.get_database_backend(), sql, values);
+    let is_held = tx.query_one_raw(held).await?.is_some();
+    tx.rollback().await?;
+    Ok(is_held)
 }

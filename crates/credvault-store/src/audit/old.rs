@@ -60,3 +60,12 @@ fn condition(scope: &TenantScope, filter: &AuditFilter) -> Condition {
         .add_option(filter.provider.as_ref().map(|provider| Column::Provider.eq(provider.as_str())))
         .add_option(filter.outcome.map(|outcome| Column::Outcome.eq(outcome.as_str())))
 }
+
+/// Whether a record was written by an earlier release and is not moved yet.
+pub(super) async fn is_to_move(tx: &DatabaseTransaction, tenant: &TenantId, id: Uuid) -> Result<bool, Error> {
+    if id <= position(tx, tenant).await? {
+        return Ok(false);
+    }
+    let key = (tenant.as_str().to_owned(), id);
+    Ok(audit_event::Entity::find_by_id(key).one(tx).await?.is_some())
+}

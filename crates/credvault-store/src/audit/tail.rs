@@ -27,15 +27,25 @@ impl Store {
     /// Waits until the sequencer has taken what is in the journal now, if that is much, for up to a second. Call it before the
     /// transaction that reads.
     pub(super) async fn await_sequencer(&self) -> Result<(), Error> {
+        self.await_rows(MANY_ROWS).await
+    }
+
+    /// The same however little it is: what reads logs alone does not see the journal.
+    pub(super) async fn await_journal(&self) -> Result<(), Error> {
+        self.await_rows(0).await
+    }
+
+    /// Waits if more than `few` rows are in the journal.
+    async fn await_rows(&self, few: u64) -> Result<(), Error> {
         let db = self.reader();
         let many = Entity::find()
             .select_only()
             .column(Column::Id)
             .filter(Column::DueTime.lte(self.now().micros()))
             .order_by_desc(Column::Id)
-            .limit(MANY_ROWS + 1);
+            .limit(few + 1);
         let ids: Vec<Uuid> = many.into_tuple().all(&db).await?;
-        let Some(newest) = ids.first().filter(|_| ids.len() as u64 > MANY_ROWS) else { return Ok(()) };
+        let Some(newest) = ids.first().filter(|_| ids.len() as u64 > few) else { return Ok(()) };
         let sql = "SELECT 1 AS one FROM audit_journal WHERE id <= $1 AND due_time = 0 LIMIT 1";
         let gone = async {
             loop {

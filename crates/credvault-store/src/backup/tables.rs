@@ -48,6 +48,9 @@ pub const BACKED_UP_TABLES: &[&str] = &[
     "audit_journal",
     "audit_bundles",
     "audit_tiles",
+    "audit_signers",
+    "audit_checkpoints",
+    "audit_cosignatures",
 ];
 
 /// The tables that a backup lacks, each with the reason.
@@ -85,5 +88,12 @@ pub(super) const TENANT_COLUMNS: &[&str] = &["tenant_id", "about_tenant"];
 /// The tables whose rows stay although their tenant was erased: the erasures themselves, and the log of what was done, whose
 /// bundles nothing opens any more and whose hashes still prove. The
 /// row in `tenants` stays, too, without its name, so that the id is never given away again.
-pub(super) const KEPT_OF_ERASED: &[&str] =
-    &["erasures", "audit_events", "audit_moves", "audit_bundles", "audit_tiles"];
+pub(super) const KEPT_OF_ERASED: &[&str] = &[
+    "erasures",
+    "audit_events",
+    "audit_moves",
+    "audit_bundles",
+    "audit_tiles",
+    "audit_checkpoints",
+    "audit_cosignatures",
+];

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use credvault_audit::{KeyKind, Origin, VerifierKey};
 use credvault_crypto::SecretStores;
-use credvault_domain::LimitKind;
+use credvault_domain::{LimitKind, TenantId};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
@@ -28,6 +29,50 @@ impl Database {
             None
         }
     }
+}
+
+/// A witness that cosigns checkpoints of audit logs (C2SP tlog-witness).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Witness {
+    /// The URL to which `/add-checkpoint` is added, without a slash at its end.
+    pub url: String,
+    /// The key that its cosignatures verify with.
+    pub(crate) key: VerifierKey,
+}
+
+/// The text is not the key of a witness.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("must be the verifier key of a witness, NAME+ID+BASE64 with an Ed25519 key of the type 4")]
+pub struct WitnessError;
+
+impl Witness {
+    /// The witness at a URL, with its verifier key.
+    ///
+    /// # Errors
+    /// The text is not the key of a witness.
+    pub fn new(url: &str, key: &str) -> Result<Self, WitnessError> {
+        let key: VerifierKey = key.parse().map_err(|_| WitnessError)?;
+        if key.kind() != KeyKind::Witness {
+            return Err(WitnessError);
+        }
+        Ok(Self { url: url.trim_end_matches('/').to_owned(), key })
+    }
+
+    /// The name of the witness, which its cosignatures have.
+    pub fn name(&self) -> &str {
+        self.key.name().as_str()
+    }
+}
+
+/// The longest name of a vault: the origin of a log has at most 255 bytes, with the name and a tenant's id.
+const MAX_VAULT_NAME_BYTES: usize = 128;
+/// The rule of [`is_vault_name`].
+pub const VAULT_NAME_RULE: &str =
+    "must have 1 to 128 bytes without spaces, plus signs, slashes and control characters";
+
+/// Whether a text can be the vault's name in the checkpoints of its audit logs.
+pub fn is_vault_name(text: &str) -> bool {
+    text.len() <= MAX_VAULT_NAME_BYTES && Origin::of_tenant(text, &TenantId::platform()).is_ok()
 }
 
 /// How a database is reached and how long it may take.
@@ -59,6 +104,10 @@ pub struct StoreSettings {
     pub usage_days: u32,
     /// How many days backups are kept: statements about erased tenants say so.
     pub backup_retention_days: u32,
+    /// The vault's name in checkpoints of audit logs, if it was given one: see [`is_vault_name`].
+    pub audit_name: Option<String>,
+    /// The witnesses that cosign checkpoints.
+    pub witnesses: Vec<Witness>,
     /// The external stores of secrets.
     pub secrets: SecretStores,
     /// SQLite: whether another process may have the file, for this one only makes a backup beside it.
@@ -82,6 +131,8 @@ impl StoreSettings {
             connections_of_user: 1000,
             usage_days: 400,
             backup_retention_days: 35,
+            audit_name: None,
+            witnesses: Vec::new(),
             secrets: SecretStores::default(),
             shares_file: false,
         }

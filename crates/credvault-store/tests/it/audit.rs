@@ -1,5 +1,7 @@
 //! The audit log from the journal to the tenants' trees: every record once, whatever is interrupted, altered or away.
 
+mod checkpoints;
+mod inclusion;
 mod interrupted;
 mod proofs;
 mod reading;

@@ -101,13 +101,15 @@ fn app() -> NewApp {
 
 /// The tables in which an erased tenant still has rows: itself without its name, the erasure, the log, the feed, its rules
 /// emptied.
-const KEPT: [&str; 8] = [
+const KEPT: [&str; 10] = [
     "tenants",
     "erasures",
     "audit_events",
     "audit_moves",
     "audit_bundles",
     "audit_tiles",
+    "audit_checkpoints",
+    "audit_cosignatures",
     "changes",
     "tenant_rules",
 ];

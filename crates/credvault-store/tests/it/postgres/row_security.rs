@@ -201,6 +201,13 @@ async fn rows_of_what_is_outside(fixture: &Fixture, tenant: &str) {
         // The service writes only the platform's.
         format!("INSERT INTO audit_sequencer VALUES ('{tenant}', 1, gen_random_uuid(), 0)"),
         format!("INSERT INTO audit_moves VALUES ('{tenant}', gen_random_uuid(), 0)"),
+        // The service writes only the platform's.
+        format!(
+            "INSERT INTO audit_signers VALUES
+             ('{tenant}', 1, 'x', decode(repeat('00', 32), 'hex'), 1, decode('00', 'hex'), 0, NULL)"
+        ),
+        format!("INSERT INTO audit_checkpoints VALUES ('{tenant}', 1, decode(repeat('00', 32), 'hex'), 0)"),
+        format!("INSERT INTO audit_cosignatures VALUES ('{tenant}', 'w', 1, '', 0)"),
         format!(
             "INSERT INTO sync_states SELECT tenant_id, id, 'orders', 1, '', 'OK', 0, 0, '', NULL, NULL, 0
              FROM connections WHERE tenant_id = '{tenant}' LIMIT 1"
@@ -335,6 +342,9 @@ async fn the_services_role_cannot_change_records_or_the_schema() {
         "TRUNCATE credvault.audit_events",
         "UPDATE credvault.audit_bundles SET records = 2",
         "UPDATE credvault.audit_tiles SET number = 1",
+        "UPDATE credvault.audit_signers SET public_key = ''",
+        "DELETE FROM credvault.audit_signers",
+        "DELETE FROM credvault.audit_checkpoints",
         "UPDATE credvault.audit_journal SET body = decode('00', 'hex')",
         "UPDATE credvault.tenant_keys SET version = 2",
         "TRUNCATE credvault.tenant_keys",
