@@ -280,18 +280,7 @@ pub enum Error {
     /// A key could not be made or unwrapped.
     #[error("{}", key::words(.0))]
     Key(#[source] credvault_crypto::Error),
-    /// The position in the log is not one that can be read from.
-    #[error(
-        "the log has no records from that index on: those from {first} to before {end} can be read, older ones are not \
-         kept, and the next one gets the index {end}; begin at {first}, or leave the index out"
-    )]
-    AuditPosition {
-        /// The index of the first record that is kept.
-        first: u64,
-        /// The index that the next record gets.
-        end: u64,
-    },
-    /// A record, or a size of the audit log, is not proved.
+    /// A record, or a size of the audit log, is not proved, or a part of it is not read.
     #[error(transparent)]
     Unproved(#[from] Unproved),
     /// The audit record could not be made durable in time.

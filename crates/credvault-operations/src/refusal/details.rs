@@ -43,7 +43,7 @@ impl Refusal {
             Self::Store(StoreError::SyncMismatch { current }) => {
                 vec![("current_revision", current.to_string())]
             }
-            Self::Store(StoreError::AuditPosition { first, end }) => {
+            Self::Store(StoreError::Unproved(Unproved::Position { first, end })) => {
                 vec![("first_index", first.to_string()), ("next_index", end.to_string())]
             }
             Self::Store(StoreError::TenantNotFound(tenant) | StoreError::TenantSuspended(tenant)) => {

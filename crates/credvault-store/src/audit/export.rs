@@ -10,7 +10,7 @@ use super::filter::AuditFilter;
 use super::stretch::{LogBounds, LogEntry, Stretch};
 use super::tree::read_tiles;
 use crate::integrity::alarm;
-use crate::{Audit, Error, Store};
+use crate::{Audit, Error, Store, Unproved};
 
 /// What is exported.
 #[derive(Clone, Debug)]
@@ -44,7 +44,7 @@ impl Audit<'_> {
     /// Begins an export without proofs.
     ///
     /// # Errors
-    /// [`Error::AuditPosition`] if the log has not all of the part; the tenant does not exist; the database fails.
+    /// [`Unproved::Position`] if the log has not all of the part; the tenant does not exist; the database fails.
     pub async fn export(&self, what: ExportScope) -> Result<Export, Error> {
         self.store.await_journal().await?;
         let bounds = self.bounds(&what.scope).await?;
@@ -56,7 +56,7 @@ impl Audit<'_> {
     ///
     /// # Errors
     /// [`Error::State`] if no witness has cosigned;
-    /// [`Error::AuditPosition`] if the log has not all of the part, or does not lead to one of the sizes any more; the checkpoint
+    /// [`Unproved::Position`] if the log has not all of the part, or does not lead to one of the sizes any more; the checkpoint
     /// could not be signed; the tenant does not exist; the database fails.
     pub async fn proved_export(
         &self,
@@ -84,7 +84,7 @@ impl Audit<'_> {
         bounds.check(range.start)?;
         bounds.check(range.end)?;
         if range.start > range.end {
-            return Err(Error::AuditPosition { first: bounds.first, end: bounds.end });
+            return Err(Error::Unproved(Unproved::Position { first: bounds.first, end: bounds.end }));
         }
         let (store, next) = (self.store.clone(), range.start);
         Ok(Export { store, scope, filter, range, next, is_complete, checkpoint: None, proofs: None })

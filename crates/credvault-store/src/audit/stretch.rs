@@ -23,7 +23,7 @@ use crate::database::tenant_keys::tenant_row;
 use crate::database::transaction::{Access, begin};
 use crate::entity::audit_bundle::{Column, Entity, Model};
 use crate::integrity::alarm;
-use crate::{Audit, Error, Weighed as _};
+use crate::{Audit, Error, Unproved, Weighed as _};
 
 /// About how many bytes of records a stretch has at most; it has one record at least.
 const STRETCH_BYTES: usize = 256 * 1024;
@@ -47,10 +47,14 @@ impl LogBounds {
     /// Refuses an index from which nothing can be read. The end is one from which it can be read later.
     ///
     /// # Errors
-    /// [`Error::AuditPosition`] says which indexes there are.
+    /// [`Unproved::Position`] says which indexes there are.
     pub fn check(self, index: u64) -> Result<(), Error> {
         let Self { first, end } = self;
-        if (first..=end).contains(&index) { Ok(()) } else { Err(Error::AuditPosition { first, end }) }
+        if (first..=end).contains(&index) {
+            Ok(())
+        } else {
+            Err(Error::Unproved(Unproved::Position { first, end }))
+        }
     }
 }
 
@@ -104,7 +108,7 @@ impl Audit<'_> {
     /// release, which this one cannot read, are left out.
     ///
     /// # Errors
-    /// [`Error::AuditPosition`] if the range begins before what is kept; [`Error::Integrity`] if a row does not open, or one is
+    /// [`Unproved::Position`] if the range begins before what is kept; [`Error::Integrity`] if a row does not open, or one is
     /// missing; the tenant's key does not unwrap, or the database fails.
     pub async fn stretch(
         &self,
@@ -295,7 +299,11 @@ impl Walk<'_> {
     /// Why the record at the next index is not there: it is not kept any more, or the log was altered.
     async fn missing(&self) -> Result<Error, Error> {
         let LogBounds { first, end } = bounds(self.tx, self.tenant).await?;
-        Ok(if self.next < first { Error::AuditPosition { first, end } } else { altered(self.tenant) })
+        Ok(if self.next < first {
+            Error::Unproved(Unproved::Position { first, end })
+        } else {
+            altered(self.tenant)
+        })
     }
 }
 
@@ -311,7 +319,10 @@ mod tests {
         }
         for index in [0, 2, 6] {
             let refused = bounds.check(index);
-            assert!(matches!(refused, Err(Error::AuditPosition { first: 3, end: 5 })), "{index}");
+            assert!(
+                matches!(refused, Err(Error::Unproved(Unproved::Position { first: 3, end: 5 }))),
+                "{index}"
+            );
         }
     }
 }

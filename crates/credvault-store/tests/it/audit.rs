@@ -1,10 +1,13 @@
 //! The audit log from the journal to the tenants' trees: every record once, whatever is interrupted, altered or away.
 
 mod checkpoints;
+mod exported;
 mod inclusion;
 mod interrupted;
 mod proofs;
 mod reading;
+mod stretches;
+mod tampered;
 mod waiting;
 
 use std::collections::BTreeSet;
