@@ -12,7 +12,7 @@ use super::tree::read_tiles;
 use crate::integrity::alarm;
 use crate::{Audit, Error, Store, Unproved};
 
-/// What is exported.
+/// What an export is to have.
 #[derive(Clone, Debug)]
 pub struct ExportScope {
     /// Whose records of which tenant are exported.
