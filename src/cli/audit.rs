@@ -1,10 +1,18 @@
-//! `audit list|summary|export|checkpoint|prove|prove-consistency`: which service called what, about which connection, with
-//! which outcome; and the proof that the log is what it was.
+//! `audit list|summary|tail|export|checkpoint|prove|prove-consistency|verify|verify-record`: which service called what, about which
+//! connection, with which outcome; and the proof that the log is what it was.
 
-mod export;
 mod filter;
 mod proof;
 mod summary;
+mod tail;
+
+mod destination;
+mod export;
+mod logged;
+
+mod report;
+mod trusted;
+mod verify;
 
 use clap::{Args, Subcommand};
 
@@ -24,7 +32,9 @@ pub(super) enum AuditCommand {
     List(ListArgs),
     /// Count records by what they have in common.
     Summary(summary::SummaryArgs),
-    /// Write all records that match to standard output, newest first, as JSON lines or CSV.
+    /// Print records as they come, in the order of the log, until stopped. A connection that breaks is made again.
+    Tail(tail::TailArgs),
+    /// Write all records that match to standard output or a file: newest first, or in the order of the log with proofs.
     Export(export::ExportArgs),
     /// Print the newest signed checkpoint of the log. Keep it where the vault's operators cannot change it.
     Checkpoint(proof::CheckpointArgs),
@@ -32,6 +42,10 @@ pub(super) enum AuditCommand {
     Prove(proof::ProveArgs),
     /// Print the proof that the log's first records are what they were when it had that number of records.
     ProveConsistency(proof::ConsistencyArgs),
+    /// Verify an export with proofs, without the vault.
+    Verify(verify::VerifyArgs),
+    /// Verify the proof of one record, without the vault.
+    VerifyRecord(verify::VerifyRecordArgs),
 }
 
 #[derive(Args, Debug)]
@@ -55,10 +69,13 @@ pub(super) fn run(command: AuditCommand, output: &mut Output) -> Result<(), Fail
         match command {
             AuditCommand::List(arguments) => list(arguments, output).await,
             AuditCommand::Summary(arguments) => summary::show(arguments, output).await,
+            AuditCommand::Tail(arguments) => tail::follow(arguments, output).await,
             AuditCommand::Export(arguments) => export::write(arguments, output).await,
             AuditCommand::Checkpoint(arguments) => proof::checkpoint(arguments, output).await,
             AuditCommand::Prove(arguments) => proof::prove(arguments, output).await,
             AuditCommand::ProveConsistency(arguments) => proof::prove_consistency(arguments, output).await,
+            AuditCommand::Verify(arguments) => verify::export(&arguments, output),
+            AuditCommand::VerifyRecord(arguments) => verify::record(&arguments, output),
         }
     })
 }

@@ -1,7 +1,7 @@
 //! `backup`, `backup verify`, `backup rewrap` and `restore`: everything that a vault holds in one sealed file, and back.
 
 mod encoded;
-mod file;
+pub(super) mod file;
 mod progress;
 mod restore;
 mod verify;

@@ -2,7 +2,7 @@
 //! command.
 
 /// Every RPC with the command that calls it.
-pub(super) const COMMANDS: [(&str, &str); 82] = [
+pub(super) const COMMANDS: [(&str, &str); 84] = [
     ("ListProviders", "providers list"),
     ("GetProvider", "providers get"),
     ("CreateConnection", "connections create"),
@@ -37,6 +37,8 @@ pub(super) const COMMANDS: [(&str, &str); 82] = [
     ("VerifyWebhook", "webhook verify"),
     ("ListAuditEvents", "audit list"),
     ("SummarizeAuditEvents", "audit summary"),
+    ("TailAuditEvents", "audit tail"),
+    ("ExportAuditEvents", "audit export"),
     ("GetCheckpoint", "audit checkpoint"),
     ("ProveInclusion", "audit prove"),
     ("ProveConsistency", "audit prove-consistency"),

@@ -4,6 +4,7 @@
 mod admin;
 mod apps;
 mod audit;
+mod audit_streams;
 mod connect;
 mod connection;
 mod consents;

@@ -2,6 +2,7 @@
 //! statuses.
 
 mod access;
+mod audit_streams;
 mod connect;
 mod erasure;
 mod events;
@@ -9,6 +10,7 @@ mod import;
 mod json;
 mod keys;
 mod limits;
+mod ocsf;
 mod oversight;
 mod parse;
 mod policy;
@@ -20,6 +22,7 @@ mod services;
 mod status;
 
 pub(crate) use access::{access_question, access_report};
+pub(crate) use audit_streams::{export_part, export_request, export_summary, tail_part, tail_start};
 pub(crate) use connect::{create_connect_session, created_connect_session};
 pub(crate) use erasure::{confirmation_token, erase_step, erasure, signing_key, signing_keys};
 pub(crate) use events::{

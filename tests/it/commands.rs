@@ -6,6 +6,7 @@ mod credentials;
 mod diagnosed;
 mod failing;
 mod owned;
+mod proved;
 mod recorded;
 mod updated;
 mod watched;

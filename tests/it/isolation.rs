@@ -117,6 +117,7 @@ fn value(message: &MessageDescriptor, field: &FieldDescriptor, id: &str, found: 
             Some(Value::Map([token].into()))
         }
         (_, "group_by", _) => Some(Value::List(vec![Value::EnumNumber(3)])),
+        ("ExportAuditEventsRequest", "format", _) => Some(Value::EnumNumber(2)),
         ("BatchFetchCredentialsRequest", "requests", Kind::Message(one)) => {
             Some(Value::List(vec![Value::Message(request(&one, id, found))]))
         }
@@ -169,8 +170,12 @@ async fn answer(client: &Client, method: &MethodDescriptor, id: &str) -> String 
     let client = client.with("traceparent", "00-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-01");
     let answered = client.raw(&path, message.encode_to_vec()).await;
     // The log of a caller has its own calls before, each as a record of another id.
-    let answered =
-        answered.map(|bytes| if method.name() == "ListAuditEvents" { without_ids(&bytes) } else { bytes });
+    let answered = answered.map(|bytes| match method.name() {
+        "ListAuditEvents" => without_ids(&bytes),
+        // How far the log has come is another number each time. What they stream of other tenants is tested with them.
+        "TailAuditEvents" | "ExportAuditEvents" => Vec::new(),
+        _ => bytes,
+    });
     comparable(answered, id)
 }
 

@@ -9,6 +9,7 @@ mod actions;
 mod administration;
 mod answers;
 mod apps;
+mod audit_streams;
 mod backup;
 mod bad_input;
 mod browser;

@@ -126,6 +126,8 @@ actions! {
     AuditService {
         ListAuditEvents: Read Namespace,
         SummarizeAuditEvents: Read Namespace,
+        TailAuditEvents: Read Namespace,
+        ExportAuditEvents: Read Namespace,
         GetCheckpoint: Read Namespace,
         ProveInclusion: Read Namespace,
         ProveConsistency: Read Namespace,

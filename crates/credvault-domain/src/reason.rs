@@ -62,6 +62,8 @@ reasons! {
     FieldsInvalid = "FIELDS_INVALID",
     /// A requirement names a provider or an auth mode that the catalog does not have.
     RequirementUnknown = "REQUIREMENT_UNKNOWN",
+    /// The audit log has no records from that index on, or does not keep them any more.
+    AuditPositionInvalid = "AUDIT_POSITION_INVALID",
     /// The page token is not one of this tenant and query.
     PageTokenInvalid = "PAGE_TOKEN_INVALID",
     /// The connection is disabled.

@@ -132,7 +132,8 @@ entity Platform;
 // over all tenants; an item of ListUsers has that user as its owner. A record or
 // an event has provider and owner if its connection is known. ProveInclusion is asked about the log as a whole, and then about
 // the record. SummarizeAuditEvents is decided as a whole only, so a count includes records that
-// ListAuditEvents leaves out; so is CountConnections within a tenant. ExplainPolicy is asked with what its request names, and
+// ListAuditEvents leaves out; so is CountConnections within a tenant. TailAuditEvents and ExportAuditEvents are decided like
+// ListAuditEvents, as long as they stream; an export that is to be complete fails at a record that would be left out. ExplainPolicy is asked with what its request names, and
 // once more about the connection that it names; so is GetAccessReport. ReportUsage and GetUsage are decided as a whole first, and then about
 // each provider and owner of the reported connections, and of the rows that name a connection or provider.
 // ListEventEndpoints is decided as a whole, too, because its items have no further facts.

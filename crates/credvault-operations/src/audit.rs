@@ -1,6 +1,9 @@
-//! The audit log, read and proved.
+//! The audit log, read and proved: in pages, in counts, as a stream of what comes, and as an export.
 
-use credvault_domain::{Owner, ProviderId, UserId};
+mod export;
+pub(crate) mod streams;
+mod tail;
+
 use credvault_identity::Facts;
 use credvault_store::{
     AuditCheckpoints, AuditFilter, AuditGroup, AuditRecord, AuditSummary, ConsistencyProof,
@@ -9,8 +12,12 @@ use credvault_store::{
 
 use crate::{Call, Paging, Parsed, Refusal};
 
+pub use export::{ExportPart, ExportRequest, Exporting, export};
+pub use tail::{Tail, TailPart, tail};
+
 /// The most bytes of a record with its proof: the record stands in the answer three times, once in Base64.
 const LARGEST_PROOF_BYTES: usize = 256 * 1024;
+
 /// What was read of a log.
 #[derive(Clone, Debug)]
 pub struct Found<T> {
@@ -37,11 +44,7 @@ pub async fn list(
     call.reach(&scope, filter.owner_user.as_ref())?;
     let mut listed = call.context.store.audit().list(&scope, &filter, &page).await?;
     let mut shown = call.shown(&scope);
-    listed.items.retain(|record| {
-        let provider = record.provider.clone().map(ProviderId::from_stored);
-        let owner = record.owner_user.clone().map(|user| Owner::User(UserId::from_stored(user)));
-        shown.shows(provider.as_ref(), owner.as_ref())
-    });
+    listed.items.retain(|record| shown.shows_record(record));
     let removed = call.context.store.audit().first_kept(&scope).await?;
     call.recorded(&permit, Found { found: listed, removed }).await
 }
@@ -90,12 +93,10 @@ pub async fn prove_inclusion(
     let permit = call.permit(&scope, Facts::default())?;
     call.room(LARGEST_PROOF_BYTES).await?;
     let proof = call.context.store.audit().prove_inclusion(&scope, which, tree_size).await?;
-    if let Some(record) = &proof.record {
-        let provider = record.provider.clone().map(ProviderId::from_stored);
-        let owner = record.owner_user.clone().map(|user| Owner::User(UserId::from_stored(user)));
-        if !call.shown(&scope).shows(provider.as_ref(), owner.as_ref()) {
-            return Err(StoreError::Unproved(Unproved::NotFound).into());
-        }
+    if let Some(record) = &proof.record
+        && !call.shown(&scope).shows_record(record)
+    {
+        return Err(StoreError::Unproved(Unproved::NotFound).into());
     }
     call.recorded(&permit, proof).await
 }

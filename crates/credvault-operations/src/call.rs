@@ -101,6 +101,7 @@ use crate::room::{Account, Reservation};
 
 pub(crate) use allowance::SOURCE_RULES;
 pub use context::{Context, Parts};
+pub(crate) use list::of_record;
 pub(crate) use record::note_refusal;
 pub use record::{Repeat, record_refusal, tenant_name};
 pub use run::{Done, Ended, run};

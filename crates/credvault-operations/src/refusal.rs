@@ -103,6 +103,12 @@ pub enum Refusal {
     /// Too many calls are in progress.
     #[error("too many calls are in progress; try again after the retry delay")]
     Overloaded,
+    /// Too many streams of audit logs are open.
+    #[error(
+        "too many streams of audit logs are open for this tenant, or on this replica; end one, or try again after the retry \
+         delay"
+    )]
+    TooManyStreams,
     /// Responses that are being made, or that clients have not read, fill the memory for responses.
     #[error(
         "responses that are being made, or that clients have not read, fill the vault's memory for responses; read \

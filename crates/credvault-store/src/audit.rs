@@ -45,6 +45,9 @@ pub(crate) mod proofs;
 
 pub(crate) mod witnesses;
 
+pub(crate) mod export;
+pub(crate) mod stretch;
+
 use credvault_domain::{Action, AuditEvent, ConnectionId, Permit, ServiceId, TenantId, TraceId};
 
 use uuid::Uuid;

@@ -286,7 +286,7 @@ pub enum Error {
     /// A key could not be made or unwrapped.
     #[error("{}", key::words(.0))]
     Key(#[source] credvault_crypto::Error),
-    /// A record, or a size of the audit log, is not proved.
+    /// A record, or a size of the audit log, is not proved, or a part of it is not read.
     #[error(transparent)]
     Unproved(#[from] Unproved),
     /// The audit record could not be made durable in time.

@@ -68,12 +68,14 @@ mod entity;
 
 pub use audit::access::{AccessUse, AccessUses, CallingService, Period, UsesOf};
 pub use audit::checkpoints::{AuditCheckpoint, AuditCheckpoints};
+pub use audit::export::{Export, ExportScope};
 pub use audit::filter::AuditFilter;
 pub use audit::proofs::{ConsistencyProof, InclusionProof, ProvedRecord};
 pub use audit::query::{AuditGroup, AuditSummary};
 pub use audit::record::AuditRecord;
 pub use audit::sequencer::{Sequenced, Sequencer};
 pub use audit::signers::AuditSigner;
+pub use audit::stretch::{LogBounds, LogEntry, Stretch};
 pub use audit::tree::LogHead;
 pub use audit::witnesses::{WitnessAsked, WitnessRequest};
 pub use audit::{Audit, Recorded};

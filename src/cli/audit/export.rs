@@ -1,13 +1,16 @@
-//! `audit export`: records for programs and for spreadsheets, page by page. What is written is never held as a whole, and an
-//! export that stops says where another one continues.
+//! `audit export`: records for programs, spreadsheets and auditors. What is written is never held as a whole. Lists, newest first,
+//! come page by page, and one that stops says where another one continues; the log in its own order comes as one stream.
 
 use std::io::Write as _;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use credvault_console::{csv_heading, csv_line, json_line};
 use tonic::Status;
 
+use super::destination::Destination;
 use super::filter::FilterArgs;
+use super::logged::{self, LoggedArgs};
 use crate::cli::attempts::{Attempts, Next};
 use crate::cli::client::{Client, ClientArgs};
 use crate::cli::failure::Failure;
@@ -19,56 +22,117 @@ use credvault_proto::v1;
 pub(in crate::cli) struct ExportArgs {
     #[command(flatten)]
     filter: FilterArgs,
-    /// The form to write: one JSON object a line, or CSV with a line of headings.
-    #[arg(long, value_enum, value_name = "FORMAT", alias = "format", default_value_t = ExportFormat::Jsonl)]
-    output: ExportFormat,
-    /// Where an export that stopped continues, as it has printed. CSV has no headings then.
+    /// The form to write.
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = ExportFormat::Jsonl)]
+    format: ExportFormat,
+    /// The file to write, which must not be there yet. It has its name only once it is whole. Without it, or with `-`,
+    /// standard output.
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Where a list that stopped continues, as it has printed. CSV has no headings then.
     #[arg(long, value_name = "TOKEN", default_value = "")]
     page_token: String,
+    #[command(flatten)]
+    logged: LoggedArgs,
     #[command(flatten)]
     client: ClientArgs,
 }
 
 #[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
 enum ExportFormat {
-    /// One JSON object on each line, exactly as the vault has the record.
+    /// A list, newest first: one JSON object on each line, exactly as the vault has the record.
     Jsonl,
-    /// Comma-separated values for spreadsheets.
+    /// A list, newest first: comma-separated values for spreadsheets, with a line of headings.
     Csv,
+    /// The log in its order, with the proofs that `audit verify` verifies without the vault.
+    Proved,
+    /// The log in its order: one JSON object with index and record on each line.
+    Log,
+    /// The log in its order: one event of OCSF on each line, for a SIEM.
+    Ocsf,
 }
 
 pub(super) async fn write(arguments: ExportArgs, output: &mut Output) -> Result<(), Failure> {
-    let client = arguments.client.connect().await?;
+    let ExportArgs { filter, format, output: path, page_token, logged, client } = arguments;
+    let (format, path) = format_and_file(format, path);
+    let listed: fn(&v1::AuditEvent) -> String = match format {
+        ExportFormat::Jsonl => json_line,
+        ExportFormat::Csv => csv_line,
+        ExportFormat::Proved | ExportFormat::Log | ExportFormat::Ocsf => {
+            if !page_token.is_empty() {
+                let rule = "--page-token continues a list, of the form jsonl or csv";
+                return Err(Failure::Usage(rule.to_owned()));
+            }
+            let client = client.connect().await?;
+            let filter = filter.filter(&client).await?;
+            let request = logged.request(format.wire(), filter);
+            return logged::write(&client, request, path.as_deref(), output).await;
+        }
+    };
+    if !logged.is_empty() {
+        let rule =
+            "--first, --end, --earlier, --partial and --cosigned are for the forms proved, log and ocsf";
+        return Err(Failure::Usage(rule.to_owned()));
+    }
+    let client = client.connect().await?;
     if *client.whose() == Whose::Platform {
         // The file gets records only. If standard error is closed, they still come.
         let _ = writeln!(std::io::stderr(), "records of the platform; name a tenant with --tenant");
     }
-    let began = arguments.page_token.clone();
-    let mut request = v1::ListAuditEventsRequest {
-        filter: Some(arguments.filter.filter(&client).await?),
-        page_size: 500,
-        page_token: arguments.page_token,
-    };
-    if arguments.output == ExportFormat::Csv && began.is_empty() {
-        output.line::<Failure>(&csv_heading())?;
+    let filter = filter.filter(&client).await?;
+    let request = v1::ListAuditEventsRequest { filter: Some(filter), page_size: 500, page_token };
+    let heading = (format == ExportFormat::Csv && request.page_token.is_empty()).then(csv_heading);
+    list(&client, request, (heading, listed), path.as_deref(), output).await
+}
+
+async fn list(
+    client: &Client,
+    mut request: v1::ListAuditEventsRequest,
+    (heading, line): (Option<String>, fn(&v1::AuditEvent) -> String),
+    path: Option<&Path>,
+    output: &mut Output,
+) -> Result<(), Failure> {
+    let began = request.page_token.clone();
+    let mut destination = Destination::open(path, output)?;
+    if let Some(heading) = heading {
+        destination.write(&heading)?;
     }
     loop {
-        let page = match next_page(&client, &request).await {
+        let page = match next_page(client, &request).await {
             Ok(page) => page,
+            // A file that is not whole is removed, so there is nothing to continue.
+            Err(status) if destination.is_file() => return Err(status.into()),
             Err(status) => return Err(stopped(&began, &request.page_token, status)),
-        };
-        let line: fn(&v1::AuditEvent) -> String = match arguments.output {
-            ExportFormat::Jsonl => json_line,
-            ExportFormat::Csv => csv_line,
         };
         let lines: Vec<String> = page.events.iter().map(line).collect();
         // One write for each page: a line at a time would be flushed a line at a time.
         if !lines.is_empty() {
-            output.line::<Failure>(&lines.join("\n"))?;
+            destination.write(&lines.join("\n"))?;
         }
         request.page_token = page.next_page_token;
         if request.page_token.is_empty() {
-            return Ok(());
+            return destination.finish();
+        }
+    }
+}
+
+/// Scripts of earlier releases name the form by `--output`: these two words are no files.
+fn format_and_file(format: ExportFormat, path: Option<PathBuf>) -> (ExportFormat, Option<PathBuf>) {
+    match path.as_deref().and_then(Path::to_str) {
+        Some("jsonl") => (ExportFormat::Jsonl, None),
+        Some("csv") => (ExportFormat::Csv, None),
+        Some(_) | None => (format, path),
+    }
+}
+
+impl ExportFormat {
+    /// The form as the wire has it; none of a list.
+    fn wire(self) -> v1::AuditExportFormat {
+        match self {
+            Self::Jsonl | Self::Csv => v1::AuditExportFormat::Unspecified,
+            Self::Proved => v1::AuditExportFormat::ProvedJsonLines,
+            Self::Log => v1::AuditExportFormat::JsonLines,
+            Self::Ocsf => v1::AuditExportFormat::Ocsf,
         }
     }
 }
@@ -111,6 +175,15 @@ mod tests {
     /// Whole numbers are numbers, and each field is there.
     const JSON: SerializeOptions =
         SerializeOptions::new().stringify_64_bit_integers(false).skip_default_fields(false);
+
+    #[test]
+    fn the_words_of_earlier_releases_are_forms_and_no_files() {
+        let of = |format, path: &str| format_and_file(format, Some(path.into()));
+        assert_eq!(of(ExportFormat::Jsonl, "csv"), (ExportFormat::Csv, None));
+        assert_eq!(of(ExportFormat::Csv, "jsonl"), (ExportFormat::Jsonl, None));
+        assert_eq!(of(ExportFormat::Csv, "./csv"), (ExportFormat::Csv, Some("./csv".into())));
+        assert_eq!(format_and_file(ExportFormat::Ocsf, None), (ExportFormat::Ocsf, None));
+    }
 
     #[test]
     fn a_line_has_the_names_and_values_of_the_messages_json() {

@@ -1,4 +1,4 @@
-//! Where backups go to and come from. A file is private, and has its name only once it is whole and on the disk.
+//! Where backups and exports go to, and where backups come from. A file is private, and has its name only once it is whole and on the disk.
 
 use std::fs::File;
 use std::io::{IsTerminal as _, Read, Write};
@@ -16,7 +16,7 @@ use crate::cli::failure::Failure;
 const STREAM: &str = "-";
 
 /// Whether a path stands for standard input or output.
-pub(super) fn is_stream(path: &Path) -> bool {
+pub(in crate::cli) fn is_stream(path: &Path) -> bool {
     path == Path::new(STREAM)
 }
 
@@ -34,7 +34,7 @@ pub(super) fn open_stdout() -> Result<File, Failure> {
 /// A file that is being written under another name. Dropped before [`Unfinished::finish`], it is removed; what a killed
 /// process leaves has a name that no backup has, and no end.
 #[derive(Debug)]
-pub(super) struct Unfinished {
+pub(in crate::cli) struct Unfinished {
     file: File,
     unfinished: PathBuf,
     path: PathBuf,
@@ -42,13 +42,14 @@ pub(super) struct Unfinished {
 }
 
 impl Unfinished {
-    pub(super) fn create(path: &Path) -> Result<Self, Failure> {
+    pub(in crate::cli) fn create(path: &Path) -> Result<Self, Failure> {
         if path.exists() {
-            let rule = format!("{} is there already; name another file for this backup", path.display());
+            let rule = format!("{} is there already; name another file", path.display());
             return Err(Failure::Usage(rule));
         }
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
-        let name = name.ok_or_else(|| Failure::Usage("--to must name a file".to_owned()))?;
+        let name =
+            name.ok_or_else(|| Failure::Usage(format!("{} must be the name of a file", path.display())))?;
         // Of its own for each attempt: in a container, every process has the same number.
         let mut number = [0; 8];
         SystemRandom.fill(&mut number).context("there is no randomness for the name of a file")?;
@@ -60,12 +61,12 @@ impl Unfinished {
         Ok(Self { file, unfinished, path: path.to_owned(), finished: false })
     }
 
-    pub(super) fn writer(&mut self) -> &mut (dyn Write + Send) {
+    pub(in crate::cli) fn writer(&mut self) -> &mut (dyn Write + Send) {
         &mut self.file
     }
 
     /// Gives the file its name, once all of it has reached the disk.
-    pub(super) fn finish(mut self) -> Result<(), Failure> {
+    pub(in crate::cli) fn finish(mut self) -> Result<(), Failure> {
         let failed = || format!("{} cannot be written", self.path.display());
         self.file.sync_all().with_context(failed)?;
         std::fs::rename(&self.unfinished, &self.path).with_context(failed)?;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use credvault_operations::{Call, Context, audit};
 
+use super::audit_streams::{export_audit_events, tail_audit_events};
 use super::frame::{Answer, rpcs};
 use crate::grpc::wire;
 use credvault_proto::v1;
@@ -12,6 +13,10 @@ pub(crate) struct Service(pub(crate) Arc<Context>);
 
 rpcs! {
     Service, v1::audit_service_server::AuditService,
+    [
+        tail_audit_events, TailAuditEventsStream: TailAuditEventsRequest -> TailAuditEventsResponse;
+        export_audit_events, ExportAuditEventsStream: ExportAuditEventsRequest -> ExportAuditEventsResponse;
+    ]
     list_audit_events: ListAuditEventsRequest -> ListAuditEventsResponse,
     summarize_audit_events: SummarizeAuditEventsRequest -> SummarizeAuditEventsResponse,
     get_checkpoint: GetCheckpointRequest -> GetCheckpointResponse,

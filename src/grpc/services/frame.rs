@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use credvault_identity::Caller;
-use credvault_operations::{Call, Context, Entry, Recorded, Refusal, run};
+use credvault_operations::{Call, Context, Done, Entry, Recorded, Refusal, run};
 use credvault_store::Turn;
 use futures::future::{BoxFuture, ready};
 use futures::stream::once;
@@ -14,6 +14,7 @@ use futures::{Stream, StreamExt as _};
 use prost::Message;
 use tokio::sync::OwnedSemaphorePermit;
 use tonic::{Extensions, Request, Response, Status};
+use uuid::Uuid;
 
 use crate::grpc::Arrived;
 use crate::grpc::wire::{self, name_record};
@@ -109,6 +110,43 @@ where
     Q: Send + 'static,
     R: Message + 'static,
 {
+    let (done, record) = answered(context, request, handler, R::encoded_len).await?;
+    let mut response = Response::new(done.answer);
+    name_record(record, response.metadata_mut());
+    response.extensions_mut().insert(done.share.map(Arc::new));
+    Ok(response)
+}
+
+/// Runs the handler that begins a stream, in the frame of a call. Beside the first response it gives what the others come from.
+pub(super) async fn begin<Q, R, S>(
+    context: &Arc<Context>,
+    request: Request<Q>,
+    handler: for<'a> fn(&'a mut Call, Q) -> BoxFuture<'a, Answer<(R, S)>>,
+) -> Result<(Response<R>, S), Status>
+where
+    Q: Send + 'static,
+    R: Message + 'static,
+    S: Send + 'static,
+{
+    let bytes = |(first, _): &(R, S)| first.encoded_len();
+    let (done, record) = answered(context, request, handler, bytes).await?;
+    let (first, rest) = done.answer;
+    let mut response = Response::new(first);
+    name_record(record, response.metadata_mut());
+    Ok((response, rest))
+}
+
+/// Runs a handler, whose answer has so many `bytes`. Gives the id of the call's record, too.
+async fn answered<Q, T>(
+    context: &Arc<Context>,
+    request: Request<Q>,
+    handler: for<'a> fn(&'a mut Call, Q) -> BoxFuture<'a, Answer<T>>,
+    bytes: fn(&T) -> usize,
+) -> Result<(Done<T>, Option<Uuid>), Status>
+where
+    Q: Send + 'static,
+    T: Send + 'static,
+{
     let (_, extensions, message) = request.into_parts();
     let Some(admitted) = extensions.get::<Admitted>() else {
         tracing::error!("a call came past the gate");
@@ -121,20 +159,19 @@ where
         Box::pin(async move {
             let done = handler(call, message).await?;
             // A change is done by now: if there is no room for its answer in time, the caller reads that the time is over.
-            call.room(done.get().encoded_len()).await.map_err(|_| Refusal::Deadline)?;
+            call.room(bytes(done.get())).await.map_err(|_| Refusal::Deadline)?;
             Ok(done)
         })
     });
     let ended = ended.await;
-    let done = ended.outcome.map_err(|refusal| {
-        let mut status = wire::status(&refusal, &trace.to_string());
-        name_record(ended.record, status.metadata_mut());
-        status
-    })?;
-    let mut response = Response::new(done.answer);
-    name_record(ended.record, response.metadata_mut());
-    response.extensions_mut().insert(done.share.map(Arc::new));
-    Ok(response)
+    match ended.outcome {
+        Ok(done) => Ok((done, ended.record)),
+        Err(refusal) => {
+            let mut status = wire::status(&refusal, &trace.to_string());
+            name_record(ended.record, status.metadata_mut());
+            Err(status)
+        }
+    }
 }
 
 /// The first response of a call, whose record is durable, and then those that follow, each with room of its own.

@@ -26,6 +26,7 @@ pub(crate) use audit::{audit_filter, audit_groups};
 pub(crate) use connection::{connection_filter, create_connection, update_connection};
 pub(crate) use credential::{fetch, put_credential, received, secret_store};
 pub(crate) use oversight::{bulk_change, connection_selection, counted_tenants, outcome_filter};
+pub(super) use proof::size;
 pub(crate) use proof::{proved_record, tree_sizes};
 pub(crate) use repeat::{paging, repeat};
 pub(crate) use rotation::rotate_credential;

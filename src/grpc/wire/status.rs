@@ -42,6 +42,7 @@ pub(crate) fn code(reason: Reason) -> Code {
         | R::CredentialNotConfigured => Code::NotFound,
         R::ConnectionExists | R::TenantExists | R::TenantErased => Code::AlreadyExists,
         R::FieldsInvalid | R::RequirementUnknown | R::PageTokenInvalid => Code::InvalidArgument,
+        R::AuditPositionInvalid => Code::OutOfRange,
         R::ConnectionDisabled
         | R::ReauthorizationRequired
         | R::TenantSuspended

@@ -165,12 +165,10 @@ impl Client {
         Ok(grpc.client_streaming(Request::new(stream), path, RawCodec).await?.into_inner())
     }
 
-    /// Calls any RPC with encoded bytes.
+    /// Calls any RPC with encoded bytes, and reads its one response, or the first of a stream: some have no end.
     pub async fn raw(&self, path: &str, message: Vec<u8>) -> Result<Vec<u8>, Status> {
-        let mut grpc = tonic::client::Grpc::new(self.calling());
-        grpc.ready().await.map_err(|error| Status::unknown(error.to_string()))?;
-        let path = path.parse().unwrap();
-        Ok(grpc.unary(Request::new(message), path, RawCodec).await?.into_inner())
+        let first = self.unread(path, message).await?.message().await?;
+        first.ok_or_else(|| Status::internal("there is no response"))
     }
 }
 

@@ -105,8 +105,8 @@ async fn every_rpc_answers_as_for_an_unknown_id(callers: &[Caller<'_>], all: &[&
             }
         }
     }
-    assert_eq!(rpcs, 27);
-    assert_eq!(compared, 27 * callers.iter().map(|(_, _, ids)| ids.len()).sum::<usize>());
+    assert_eq!(rpcs, 29);
+    assert_eq!(compared, 29 * callers.iter().map(|(_, _, ids)| ids.len()).sum::<usize>());
 }
 
 /// Administrators who work on one tenant, or on the platform, see and change nothing of another by its ids.

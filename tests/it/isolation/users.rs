@@ -50,6 +50,7 @@ async fn a_user_is_named_only_by_callers_who_reach_it(builder: VaultBuilder) {
         "CheckRequirements",
         "CreateConnection",
         "DeleteServiceConfig",
+        "ExportAuditEvents",
         "FetchCredential",
         "GetUsage",
         "ListAuditEvents",
@@ -57,6 +58,7 @@ async fn a_user_is_named_only_by_callers_who_reach_it(builder: VaultBuilder) {
         "ListServiceConfigs",
         "SetServiceConfig",
         "SummarizeAuditEvents",
+        "TailAuditEvents",
     ];
     assert_eq!(named, expected);
 }
@@ -179,6 +181,7 @@ fn naming(message: &MessageDescriptor, user: &str, names: &mut bool) -> DynamicM
             (_, "provider", Kind::String) => text("generic"),
             ("CreateConnectionRequest", "auth_mode", _) => text("fields"),
             (_, "group_by", _) => Value::List(vec![Value::EnumNumber(3)]),
+            ("ExportAuditEventsRequest", "format", _) => Value::EnumNumber(2),
             (_, "requests" | "requirements", Kind::Message(one)) => {
                 Value::List(vec![Value::Message(naming(&one, user, names))])
             }

@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
 use crate::Refusal;
+use crate::audit::streams::Streams;
 use crate::dependants::counted::Counted;
 use crate::inquiries::Inquiries;
 use crate::limits::{Limits, RateSettings};
@@ -58,6 +59,8 @@ pub struct Context {
     pub(crate) inquiries: Inquiries,
     /// The room for answers of tenants that have a limit on it.
     pub(crate) tenant_rooms: RoomParts<TenantId>,
+    /// The streams of audit logs that are open.
+    pub(crate) audit_streams: Streams,
     pub(crate) cache_duration: Duration,
     pub(crate) return_origins: Vec<String>,
     pub(crate) dependants: Counted,
@@ -99,6 +102,7 @@ impl Context {
             limits,
             inquiries: Inquiries::default(),
             tenant_rooms: RoomParts::default(),
+            audit_streams: Streams::default(),
             cache_duration,
             return_origins,
             dependants: Counted::default(),

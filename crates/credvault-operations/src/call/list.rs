@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 
-use credvault_domain::{Owner, ProviderId, TenantId, TenantScope};
+use credvault_domain::{Owner, ProviderId, TenantId, TenantScope, UserId};
 use credvault_identity::Facts;
+use credvault_store::AuditRecord;
 
 use super::Call;
 
@@ -34,6 +35,12 @@ pub(crate) struct Shown<'a> {
 }
 
 impl Shown<'_> {
+    /// Whether a record of the audit log may be shown.
+    pub(crate) fn shows_record(&mut self, record: &AuditRecord) -> bool {
+        let (provider, owner) = of_record(record);
+        self.shows(provider.as_ref(), owner.as_ref())
+    }
+
     /// Whether an item with this provider and owner may be shown.
     pub(crate) fn shows(&mut self, provider: Option<&ProviderId>, owner: Option<&Owner>) -> bool {
         let Self { call, namespace, answers } = self;
@@ -42,4 +49,11 @@ impl Shown<'_> {
             call.context.identity.authorize(&call.caller, call.action, namespace, facts).is_ok()
         })
     }
+}
+
+/// What policy is asked about a record with: its provider, and the user whose connection it concerns.
+pub(crate) fn of_record(record: &AuditRecord) -> (Option<ProviderId>, Option<Owner>) {
+    let provider = record.provider.clone().map(ProviderId::from_stored);
+    let owner = record.owner_user.clone().map(|user| Owner::User(UserId::from_stored(user)));
+    (provider, owner)
 }

@@ -43,6 +43,9 @@ impl Refusal {
             Self::Store(StoreError::SyncMismatch { current }) => {
                 vec![("current_revision", current.to_string())]
             }
+            Self::Store(StoreError::Unproved(Unproved::Position { first, end })) => {
+                vec![("first_index", first.to_string()), ("next_index", end.to_string())]
+            }
             Self::Store(StoreError::TenantNotFound(tenant) | StoreError::TenantSuspended(tenant)) => {
                 vec![("tenant", tenant.as_str().to_owned())]
             }
@@ -138,6 +141,7 @@ impl Refusal {
             (None, Self::Store(StoreError::SecretStore { .. })) => {
                 "what the secret store keeps of the connection".to_owned()
             }
+            (None, Self::TooManyStreams) => "streams of audit logs".to_owned(),
             (None, Self::NoRoom | Self::AnswerFull) => "bytes of answers".to_owned(),
             (None, _) => "calls".to_owned(),
         }

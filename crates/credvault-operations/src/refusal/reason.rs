@@ -2,14 +2,14 @@
 //! the broker or the policies does not compile until it has its reason here.
 
 use credvault_broker::{ConsentError, RefreshError, TestError};
-use credvault_crypto::SecretStoreError;
+use credvault_crypto::{Error as KeyError, SecretStoreError};
 use credvault_domain::AuditOutcome;
 use credvault_identity as identity;
 use credvault_store::{
     AuthorizationError, ConfirmationError, ConnectSessionError, Error as StoreError, Unproved,
 };
 
-use super::{Reason, Refusal};
+use super::{Reason, Reason as R, Refusal};
 
 /// Who has to do something about a refusal.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -29,7 +29,6 @@ pub enum Class {
 impl Class {
     /// The class of a reason.
     pub fn of(reason: Reason) -> Self {
-        use Reason as R;
         match reason {
             R::ClientCertificateInvalid
             | R::TokenInvalid
@@ -72,6 +71,7 @@ impl Class {
             | R::KeyRevoked
             | R::RootKeyUnknown
             | R::SecretStoreUnknown
+            | R::AuditPositionInvalid
             | R::ReferenceBroken
             | R::ConnectionExists
             | R::TenantExists
@@ -112,6 +112,7 @@ impl Refusal {
             Self::RateLimited(_)
             | Self::TooManyRejections(_)
             | Self::Overloaded
+            | Self::TooManyStreams
             | Self::NoRoom
             | Self::NoRoomForTenant => Reason::RateLimited,
             Self::AnswerFull => Reason::AnswerFull,
@@ -208,20 +209,30 @@ fn of_store(error: &StoreError) -> Reason {
         | StoreError::ExpiredAlready
         | StoreError::TooLarge
         | StoreError::Mappings(_)
-        | StoreError::Unproved(Unproved::Sizes(_))
         | StoreError::TooManyAuditGroups
         | StoreError::DestinationChanged => Reason::FieldsInvalid,
         StoreError::Integrity => Reason::IntegrityFailure,
-        StoreError::Key(error) if error.is_refusal() => Reason::KeyManagerRefused,
-        StoreError::Key(_) => Reason::KeyUnavailable,
+        StoreError::Key(error) => of_key(error),
         StoreError::SecretStoreUnknown => Reason::SecretStoreUnknown,
         StoreError::ReferenceDenied { .. } => Reason::ReferenceDenied,
         StoreError::ReferenceBroken { .. } => Reason::ReferenceBroken,
         StoreError::AuditUnavailable => Reason::AuditUnavailable,
-        StoreError::Unproved(Unproved::NotFound) => Reason::AuditRecordNotFound,
-        StoreError::Unproved(Unproved::Waiting) => Reason::AuditRecordWaiting,
+        StoreError::Unproved(error) => of_unproved(error),
         StoreError::SecretStore { problem, .. } => of_secret_store(problem),
         StoreError::Unavailable(_) | StoreError::Conflict => Reason::StoreUnavailable,
+    }
+}
+
+fn of_key(error: &KeyError) -> Reason {
+    if error.is_refusal() { Reason::KeyManagerRefused } else { Reason::KeyUnavailable }
+}
+
+fn of_unproved(error: &Unproved) -> Reason {
+    match error {
+        Unproved::NotFound => Reason::AuditRecordNotFound,
+        Unproved::Waiting => Reason::AuditRecordWaiting,
+        Unproved::Sizes(_) => Reason::FieldsInvalid,
+        Unproved::Position { .. } => Reason::AuditPositionInvalid,
     }
 }
 

@@ -189,7 +189,11 @@ fn decode(plain: &[u8]) -> Option<Vec<Alike>> {
         let (count, first, last) = (numbers.next()?, numbers.next()?, numbers.next()?);
         let bytes = RecordBytes::new(bytes.to_vec()).ok()?;
         let record = Record { time: first, ..Record::decode(&bytes).ok()? };
-        groups.push(Alike { record: of_log(record, None).ok()?, count, last_time: Timestamp::from_micros(last) });
+        groups.push(Alike {
+            record: of_log(record, None).ok()?,
+            count,
+            last_time: Timestamp::from_micros(last),
+        });
         rest = after;
     }
     Some(groups)

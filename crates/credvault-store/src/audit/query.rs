@@ -64,7 +64,10 @@ impl AuditGroup {
             | Self::Provider
             | Self::Outcome
             | Self::Reason
+            | Self::Purpose
+            | Self::TenantSource
             | Self::Day => true,
+            Self::SourceAddress => false,
         }
     }
 }

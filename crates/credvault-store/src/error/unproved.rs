@@ -1,8 +1,8 @@
-//! Why a proof about the audit log is not given.
+//! Why a proof about the audit log, or a part of it, is not given.
 
 use credvault_domain::Violations;
 
-/// Why a record, or a size of the audit log, is not proved.
+/// Why a record, or a size of the audit log, is not proved, or a part of it is not read.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum Unproved {
     /// There is no such record in the caller's reach.
@@ -17,4 +17,15 @@ pub enum Unproved {
     /// The sizes of trees that were asked for do not fit the log.
     #[error("the sizes do not fit the log: {0}")]
     Sizes(Violations),
+    /// The log cannot be read from that index on.
+    #[error(
+        "the log has no records from that index on: those from {first} to before {end} can be read, older ones are not \
+         kept, and the next one gets the index {end}; begin at {first}, or leave the index out"
+    )]
+    Position {
+        /// The index of the first record that is kept.
+        first: u64,
+        /// The index that the next record gets.
+        end: u64,
+    },
 }

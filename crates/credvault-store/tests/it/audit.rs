@@ -3,12 +3,15 @@
 mod buffered;
 mod checkpoints;
 mod days;
+mod exported;
 mod fields;
 mod inclusion;
 mod interrupted;
 mod proofs;
 mod reading;
 mod retention;
+mod stretches;
+mod tampered;
 mod waiting;
 
 use std::collections::BTreeSet;

@@ -40,7 +40,8 @@ pub(crate) fn tree_sizes(request: v1::ProveConsistencyRequest) -> Result<(u64, u
     }
 }
 
-fn size(field: &str, number: i64) -> Result<u64, Violations> {
+/// A size of a tree, or an index in a log.
+pub(in crate::grpc::wire) fn size(field: &str, number: i64) -> Result<u64, Violations> {
     let valid = u64::try_from(number).ok().filter(|_| number <= MAX_SIZE);
     valid.ok_or_else(|| Violations::of(field, format!("must be between 0 and {MAX_SIZE}")))
 }

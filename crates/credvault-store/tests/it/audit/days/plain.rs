@@ -37,6 +37,9 @@ fn key(record: &AuditRecord, group: AuditGroup) -> String {
         AuditGroup::Provider => text(&record.provider),
         AuditGroup::Outcome => record.outcome.as_str().to_owned(),
         AuditGroup::Reason => text(&record.reason),
+        AuditGroup::Purpose => text(&record.purpose),
+        AuditGroup::TenantSource => record.tenant_source.clone(),
+        AuditGroup::SourceAddress => text(&record.source_address),
         AuditGroup::Day => record.time.micros().div_euclid(DAY_MICROS).to_string(),
     }
 }
