@@ -73,7 +73,8 @@ async fn each_write_is_whole(vault: &TestVault, client: &Client, acknowledged: u
         outcome: v1::AuditOutcome::Ok.into(),
         ..Default::default()
     };
-    let summary = v1::SummarizeAuditEventsRequest { filter: Some(filter), ..Default::default() };
+    let group_by = vec![v1::AuditGroup::Outcome.into()];
+    let summary = v1::SummarizeAuditEventsRequest { filter: Some(filter), group_by };
     let counted = client.audit().summarize_audit_events(summary).await.unwrap().into_inner().summaries;
     assert_eq!(counted.iter().map(|row| row.count).sum::<i64>(), count);
 }

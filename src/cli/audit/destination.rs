@@ -1,6 +1,5 @@
 //! Where an export goes to: standard output, or a file that has its name only once it is whole and on the disk.
 
-use std::io::Write as _;
 use std::path::Path;
 
 use anyhow::Context as _;

@@ -38,6 +38,7 @@ pub(super) fn page_of_refusal(refusal: &Refusal, texts: &RefusedTexts) -> Page {
         | Refusal::RateLimited(_)
         | Refusal::TooManyRejections(_)
         | Refusal::Overloaded
+        | Refusal::TooManyStreams
         | Refusal::NoRoom
         | Refusal::NoRoomForTenant
         | Refusal::AnswerFull

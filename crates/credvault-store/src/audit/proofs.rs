@@ -15,6 +15,7 @@ use uuid::Uuid;
 use super::checkpoints::{AuditCheckpoint, SignedHead, checkpoint_of};
 use super::cosignatures::cosigned;
 use super::filter::{AuditFilter, Wanted};
+use super::pieces::column;
 use super::record::{AuditRecord, of_log};
 use super::signers::Signers;
 use super::tree::{LogHead, read_tiles};
@@ -95,7 +96,7 @@ impl Audit<'_> {
             ProvedRecord::Id(id) => self.find(scope, id).await.map(|(index, entry)| (index, Some(entry)))?,
             ProvedRecord::Index(index) => (index, self.entry(scope, index).await?),
         };
-        let record = entry.as_ref().map(|entry| in_reach(scope, entry)).transpose()?;
+        let record = entry.as_ref().map(|entry| in_reach(scope, entry, index)).transpose()?;
         let signed = self.covering(scope, tree_size.max(index.saturating_add(1))).await?;
         if index >= signed.head.size {
             return Err(Error::Unproved(Unproved::NotFound));
@@ -209,10 +210,10 @@ fn tree_of(tree_size: u64, signed: LogHead) -> Result<u64, Error> {
 }
 
 /// The record of an entry, if the scope reaches it.
-fn in_reach(scope: &TenantScope, entry: &Entry) -> Result<AuditRecord, Error> {
+fn in_reach(scope: &TenantScope, entry: &Entry, index: u64) -> Result<AuditRecord, Error> {
     // What a later release wrote cannot be judged.
     let record = Record::decode(&entry.record).map_err(|_| Error::Unproved(Unproved::NotFound))?;
-    let record = of_log(record)?;
+    let record = of_log(record, Some(column(index)))?;
     let all = AuditFilter::default();
     if Wanted::new(scope, &all).has(&record) { Ok(record) } else { Err(Error::Unproved(Unproved::NotFound)) }
 }

@@ -285,7 +285,7 @@ impl Walk<'_> {
         let place = usize::try_from(self.next % TILE_WIDTH as u64).unwrap_or(TILE_WIDTH);
         let entry = bundle.entry(place).ok_or(Error::Integrity)?;
         let record = match Record::decode(&entry.record) {
-            Ok(record) => of_log(record)?,
+            Ok(record) => of_log(record, Some(column(self.next)))?,
             Err(error) => {
                 // While releases change, a newer one may write what this one does not read.
                 tracing::warn!(%error, tenant = %self.tenant, "an audit record cannot be shown");

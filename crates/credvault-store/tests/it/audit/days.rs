@@ -94,7 +94,7 @@ async fn record_some(fixture: &Fixture, numbers: &mut Numbers, tenant: &TenantSc
         let audit = fixture.store.audit();
         match one.outcome {
             AuditOutcome::Ok => audit.record(&permit(), one, ()).await.unwrap().into_inner(),
-            AuditOutcome::Denied | AuditOutcome::Failed => audit.record_refusal(one).await.unwrap(),
+            AuditOutcome::Denied | AuditOutcome::Failed => drop(audit.record_refusal(one).await.unwrap()),
         }
     });
     futures::future::join_all(recording).await;

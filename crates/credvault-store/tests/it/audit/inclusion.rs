@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use credvault_audit::{Hash, Record, RecordProof, Trust, verify_consistency, verify_inclusion};
-use credvault_domain::{Action, Reach};
+use credvault_domain::Reach;
 use credvault_store::{Error, InclusionProof, ProvedRecord, Unproved};
 use uuid::Uuid;
 

@@ -133,7 +133,7 @@ async fn records_of_many_tenants_share_a_commit() {
         }
     });
     futures::future::join_all(tasks).await;
-    assert!(begun.elapsed() < std::time::Duration::from_secs(2), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
     let rows = database
         .psql("SELECT count(*) || ' ' || sum(records) FROM credvault.audit_journal WHERE records > 1");
     assert_eq!(rows, "1 256");
@@ -146,7 +146,7 @@ async fn a_server_that_vanishes_without_a_word_is_noticed_and_left_behind() {
     let database = fixture.postgres.as_ref().unwrap();
     let proxy = RoundTrips::start(database.port);
     let url = database.url.replace(&format!(":{}/", database.port), &format!(":{}/", proxy.port));
-    let second = std::time::Duration::from_secs(1);
+    let second = Duration::from_secs(1);
     let settings = StoreSettings {
         acquire_timeout: second,
         statement_timeout: second,
@@ -179,7 +179,7 @@ async fn no_secret_leaves_without_its_record() {
     let fixture = Fixture::postgres().await;
     let scope = fixture.tenant("acme").await;
     let settings =
-        StoreSettings { audit_timeout: std::time::Duration::from_millis(300), ..fixture.settings.clone() };
+        StoreSettings { audit_timeout: Duration::from_millis(300), ..fixture.settings.clone() };
     let store = open_store(&settings, &fixture.folder, &fixture.clock).await.unwrap();
     let database = fixture.postgres.clone().unwrap();
     let app = database.url.split("//").nth(1).unwrap().split(':').next().unwrap().to_owned();
@@ -209,15 +209,15 @@ async fn the_last_use_is_remembered_to_the_minute_and_a_held_row_is_not_waited_f
     };
     let first = used().await.unwrap();
     assert_eq!(first, fixture.clock.now());
-    fixture.clock.advance(std::time::Duration::from_secs(30));
+    fixture.clock.advance(Duration::from_secs(30));
     assert_eq!(used().await, Some(first), "within the minute");
-    fixture.clock.advance(std::time::Duration::from_secs(31));
+    fixture.clock.advance(Duration::from_secs(31));
     assert_eq!(used().await, Some(fixture.clock.now()));
 
-    fixture.clock.advance(std::time::Duration::from_secs(61));
+    fixture.clock.advance(Duration::from_secs(61));
     let holder = fixture.admin_connection().await.begin().await.unwrap();
     holder.execute_unprepared("SELECT 1 FROM connections FOR UPDATE").await.unwrap();
-    let while_held = tokio::time::timeout(std::time::Duration::from_secs(1), used()).await;
+    let while_held = tokio::time::timeout(Duration::from_secs(1), used()).await;
     assert!(while_held.is_ok(), "the last use waited for a row that another transaction holds");
     holder.rollback().await.unwrap();
 }
