@@ -31,7 +31,6 @@ mod m0022_ended_tokens;
 mod m0023_audit_journal;
 mod m0024_audit_checkpoints;
 mod m0025_audit_days;
-mod m0026_audit_retention;
 
 mod roles;
 
@@ -72,7 +71,6 @@ impl MigratorTrait for Migrator {
             Box::new(m0023_audit_journal::Migration),
             Box::new(m0024_audit_checkpoints::Migration),
             Box::new(m0025_audit_days::Migration),
-            Box::new(m0026_audit_retention::Migration),
         ]
     }
 

@@ -9,7 +9,7 @@ use credvault_console::json_line;
 use tonic::Status;
 
 use super::filter::FilterArgs;
-use super::row;
+use super::list::row;
 use crate::cli::attempts::{Attempts, Next};
 use crate::cli::client::{Client, ClientArgs};
 use crate::cli::failure::Failure;

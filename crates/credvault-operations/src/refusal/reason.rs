@@ -162,64 +162,61 @@ fn of_identity(error: &identity::Error) -> Reason {
 }
 
 fn of_store(error: &StoreError) -> Reason {
+    use StoreError as E;
     match error {
-        StoreError::TenantNotFound(_) => Reason::TenantNotFound,
-        StoreError::TenantExists(_) => Reason::TenantExists,
-        StoreError::TenantErased(_) => Reason::TenantErased,
-        StoreError::NotErased => Reason::ErasureNotFound,
-        StoreError::Confirmation(error) => of_confirmation(*error),
-        StoreError::TenantSuspended(_) => Reason::TenantSuspended,
-        StoreError::ConnectionNotFound => Reason::ConnectionNotFound,
-        StoreError::ConnectionExists => Reason::ConnectionExists,
-        StoreError::ConnectionDisabled => Reason::ConnectionDisabled,
-        StoreError::VersionNotFound(_) => Reason::VersionNotFound,
-        StoreError::NoCredential => Reason::CredentialNotConfigured,
-        StoreError::CredentialExpired => Reason::CredentialExpired,
-        StoreError::EtagMismatch => Reason::EtagMismatch,
-        StoreError::VersionMismatch { .. } | StoreError::SyncMismatch { .. } => Reason::VersionMismatch,
-        StoreError::RotationRunning | StoreError::CredentialRotationRunning => Reason::RotationRunning,
-        StoreError::KeyRevoked(_) => Reason::KeyRevoked,
-        StoreError::RootKeyUnknown | StoreError::NoOtherRootKey | StoreError::RootKeyNotEverywhere { .. } => {
-            Reason::RootKeyUnknown
-        }
-        StoreError::State(_)
-        | StoreError::ByHand(_)
-        | StoreError::RootKeyWasLeft
-        | StoreError::StateMachine(_)
-        | StoreError::Authorization(_)
-        | StoreError::ConnectSession(_)
-        | StoreError::OtherAccount => Reason::StateInvalid,
-        StoreError::EventEndpointNotFound => Reason::EventEndpointNotFound,
-        StoreError::EventDeliveryNotFound => Reason::EventDeliveryNotFound,
-        StoreError::ServiceConfigNotFound => Reason::ServiceConfigNotFound,
-        StoreError::ToolNotFound(_) => Reason::ToolNotFound,
-        StoreError::TooManyQueries | StoreError::TooManyReports | StoreError::TooManyStarts { .. } => {
-            Reason::RateLimited
-        }
-        StoreError::TooManyAuthorizations { .. }
-        | StoreError::TooManyConnectSessions { .. }
-        | StoreError::TooManyEventEndpoints
-        | StoreError::TooManyServiceConfigs
-        | StoreError::TooManyTools
-        | StoreError::TooManySyncResources
-        | StoreError::TenantFull { .. }
-        | StoreError::UserFull { .. } => Reason::QuotaExceeded,
-        StoreError::PageToken => Reason::PageTokenInvalid,
-        StoreError::RequestIdReused
-        | StoreError::ExpiredAlready
-        | StoreError::TooLarge
-        | StoreError::Mappings(_)
-        | StoreError::TooManyAuditGroups
-        | StoreError::DestinationChanged => Reason::FieldsInvalid,
-        StoreError::Integrity => Reason::IntegrityFailure,
-        StoreError::Key(error) => of_key(error),
-        StoreError::SecretStoreUnknown => Reason::SecretStoreUnknown,
-        StoreError::ReferenceDenied { .. } => Reason::ReferenceDenied,
-        StoreError::ReferenceBroken { .. } => Reason::ReferenceBroken,
-        StoreError::AuditUnavailable => Reason::AuditUnavailable,
-        StoreError::Unproved(error) => of_unproved(error),
-        StoreError::SecretStore { problem, .. } => of_secret_store(problem),
-        StoreError::Unavailable(_) | StoreError::Conflict => Reason::StoreUnavailable,
+        E::TenantNotFound(_) => Reason::TenantNotFound,
+        E::TenantExists(_) => Reason::TenantExists,
+        E::TenantErased(_) => Reason::TenantErased,
+        E::NotErased => Reason::ErasureNotFound,
+        E::Confirmation(error) => of_confirmation(*error),
+        E::TenantSuspended(_) => Reason::TenantSuspended,
+        E::ConnectionNotFound => Reason::ConnectionNotFound,
+        E::ConnectionExists => Reason::ConnectionExists,
+        E::ConnectionDisabled => Reason::ConnectionDisabled,
+        E::VersionNotFound(_) => Reason::VersionNotFound,
+        E::NoCredential => Reason::CredentialNotConfigured,
+        E::CredentialExpired => Reason::CredentialExpired,
+        E::EtagMismatch => Reason::EtagMismatch,
+        E::VersionMismatch { .. } | E::SyncMismatch { .. } => Reason::VersionMismatch,
+        E::RotationRunning | E::CredentialRotationRunning => Reason::RotationRunning,
+        E::KeyRevoked(_) => Reason::KeyRevoked,
+        E::RootKeyUnknown | E::NoOtherRootKey | E::RootKeyNotEverywhere { .. } => Reason::RootKeyUnknown,
+        E::State(_)
+        | E::ByHand(_)
+        | E::RootKeyWasLeft
+        | E::StateMachine(_)
+        | E::Authorization(_)
+        | E::ConnectSession(_)
+        | E::OtherAccount => Reason::StateInvalid,
+        E::EventEndpointNotFound => Reason::EventEndpointNotFound,
+        E::EventDeliveryNotFound => Reason::EventDeliveryNotFound,
+        E::ServiceConfigNotFound => Reason::ServiceConfigNotFound,
+        E::ToolNotFound(_) => Reason::ToolNotFound,
+        E::TooManyQueries | E::TooManyReports | E::TooManyStarts { .. } => Reason::RateLimited,
+        E::TooManyAuthorizations { .. }
+        | E::TooManyConnectSessions { .. }
+        | E::TooManyEventEndpoints
+        | E::TooManyServiceConfigs
+        | E::TooManyTools
+        | E::TooManySyncResources
+        | E::TenantFull { .. }
+        | E::UserFull { .. } => Reason::QuotaExceeded,
+        E::PageToken => Reason::PageTokenInvalid,
+        E::RequestIdReused
+        | E::ExpiredAlready
+        | E::TooLarge
+        | E::Mappings(_)
+        | E::TooManyAuditGroups
+        | E::DestinationChanged => Reason::FieldsInvalid,
+        E::Integrity => Reason::IntegrityFailure,
+        E::Key(error) => of_key(error),
+        E::SecretStoreUnknown => Reason::SecretStoreUnknown,
+        E::ReferenceDenied { .. } => Reason::ReferenceDenied,
+        E::ReferenceBroken { .. } => Reason::ReferenceBroken,
+        E::AuditUnavailable => Reason::AuditUnavailable,
+        E::Unproved(error) => of_unproved(error),
+        E::SecretStore { problem, .. } => of_secret_store(problem),
+        E::Unavailable(_) | E::Conflict => Reason::StoreUnavailable,
     }
 }
 

@@ -29,7 +29,7 @@ pub struct AuditCheckpoint {
 /// What is signed of a tenant's log.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct AuditCheckpoints {
-    /// The newest checkpoint.
+    /// The newest checkpoint of the log.
     pub newest: AuditCheckpoint,
     /// The checkpoint that most of the configured witnesses have cosigned, of several the newest; none if no witness has.
     pub cosigned: Option<AuditCheckpoint>,

@@ -104,7 +104,7 @@ impl DayCounts {
         self.records >= MIN_RECORDS && groups.saturating_mul(RECORDS_EACH) <= self.records
     }
 
-    /// The row's bytes.
+    /// The bytes of the row.
     pub(super) fn seal(
         &self,
         (tenant, day, size): (&TenantId, i64, i64),

@@ -25,7 +25,7 @@ pub(super) fn column(index: u64) -> i64 {
     i64::try_from(index).unwrap_or(i64::MAX)
 }
 
-/// What logs get.
+/// The rows that logs get.
 #[derive(Default)]
 pub(super) struct Rows {
     pub(super) bundles: Vec<Model>,

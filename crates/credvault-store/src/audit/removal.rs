@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use credvault_domain::{LimitKind, Reach, TenantId, TenantScope, Timestamp};
-use sea_orm::{ConnectionTrait as _, DatabaseTransaction, DbErr, Statement};
+use sea_orm::{ConnectionTrait as _, DatabaseTransaction, Statement};
 use uuid::Uuid;
 
 use super::archive::Archive;
@@ -20,14 +20,12 @@ use super::wholes::SLACK;
 use crate::database::pieces::execute;
 use crate::database::transaction::{Access, begin, lock_log};
 use crate::tenants::rules::row;
-use crate::{Audit, Database, Error, Store};
+use crate::{Audit, Error, Store};
 
 /// How many bundles go at a time at most: as many as have a tile above them.
 const BUNDLES_AT_ONCE: i64 = 256;
 /// The level below which all tiles of any tree are.
 const LEVELS: i64 = 6;
-/// How many rows of an earlier release go at a time.
-const OLD_AT_ONCE: i64 = 1000;
 
 impl Audit<'_> {
     /// The index of the first record that is kept of a tenant's log: the older ones were removed. 0 if none was.
@@ -54,7 +52,7 @@ impl Store {
             let Some(time) = self.removed_before(&tx, tenant).await? else { return Ok(()) };
             let part = old_part(&tx, tenant, time).await?;
             tx.rollback().await?;
-            let Some(part) = part else { return self.remove_moved(tenant, time, end).await };
+            let Some(part) = part else { return Ok(()) };
             self.archive_part(tenant, &part).await?;
             self.remove_part(tenant, &part).await?;
         }
@@ -107,30 +105,6 @@ impl Store {
         tx.commit().await?;
         metrics::counter!("credvault_audit_removed_records_total").increment(removed);
         tracing::info!(%tenant, removed, first = part.end, "old audit records were removed");
-        Ok(())
-    }
-
-    /// Removes rows of an earlier release that were moved into the log and are old enough.
-    async fn remove_moved(&self, tenant: &TenantId, time: Timestamp, end: Instant) -> Result<(), Error> {
-        let sql = match self.database() {
-            Database::Postgres => "SELECT remove_moved_audit_events($1, $2, $3) AS removed",
-            Database::Sqlite => {
-                "DELETE FROM audit_events WHERE rowid IN (SELECT rowid FROM audit_events WHERE tenant_id = $1 AND id < $2
-                    AND id <= (SELECT position FROM audit_moves WHERE tenant_id = $1) LIMIT $3) RETURNING 1 AS removed"
-            }
-        };
-        while Instant::now() < end {
-            let tx = self.begin_bookkeeping(tenant).await?;
-            let values = [tenant.as_str().into(), lowest_id(time).into(), OLD_AT_ONCE.into()];
-            let asked = Statement::from_sql_and_values(tx.get_database_backend(), sql, values);
-            let rows = tx.query_all_raw(asked).await?;
-            let each = rows.iter().map(|row| row.try_get::<i64>("", "removed"));
-            let removed = each.sum::<Result<i64, DbErr>>()?;
-            tx.commit().await?;
-            if removed < OLD_AT_ONCE {
-                break;
-            }
-        }
         Ok(())
     }
 }

@@ -4,10 +4,11 @@ use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use credvault_crypto::RootKeySources;
+use credvault_crypto::{Keyring, RootKeySources};
 use credvault_domain::{Clock, Random};
 use sea_orm::{ConnectionTrait as _, DatabaseConnection, DbBackend, DbErr, Statement};
 use secrecy::ExposeSecret as _;
+use uuid::Uuid;
 
 use crate::audit::journal::JournalKeys;
 use crate::audit::last_uses::noted::LastUses;
@@ -49,19 +50,16 @@ impl Store {
         let proving = Proving { db: &writer, database, clock: &*clock, random: &random, patience };
         let keyring = proving.keyring(roots).await?;
         let journal_keys = Arc::<JournalKeys>::default();
-        let (keys, clock_of_log) = (Arc::clone(&journal_keys), Arc::clone(&clock));
         let journal = JournalWriter {
             connections: Arc::clone(&connections),
-            keys,
-            clock: clock_of_log,
+            keys: Arc::clone(&journal_keys),
+            clock: Arc::clone(&clock),
             random,
             patience,
             failed: Default::default(),
         };
         let audit = AuditLog::start(journal, settings.audit_timeout, settings.buffered.clone());
-        let mut name = [0; 16];
-        keyring.random().fill(&mut name).map_err(credvault_crypto::Error::from)?;
-        let name = uuid::Builder::from_random_bytes(name).into_uuid();
+        let name = random_name(&keyring)?;
         let usage = UsageWriter::start(database, Arc::clone(&connections), patience, name);
         let liveness = Liveness::start(database, Arc::clone(&connections), name);
         let queries = Turns::new(usize::try_from(settings.query_connections).unwrap_or(usize::MAX));
@@ -100,6 +98,13 @@ impl Store {
         within(patience, "the key of the audit journal was opened", opening).await?;
         Ok(store)
     }
+}
+
+/// The name of this process, which no other has.
+fn random_name(keyring: &Keyring) -> Result<Uuid, OpenError> {
+    let mut name = [0; 16];
+    keyring.random().fill(&mut name).map_err(credvault_crypto::Error::from)?;
+    Ok(uuid::Builder::from_random_bytes(name).into_uuid())
 }
 
 /// SQLite: the file, held for this process.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use credvault_audit::{Plan, verify_consistency, verify_inclusion};
-use credvault_domain::{Action, Clock as _, ConnectionId, LimitKind, TenantScope};
+use credvault_domain::{Action, LimitKind, TenantScope};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -18,7 +18,6 @@ on_both![
     a_tenant_has_a_retention_of_its_own,
     records_are_in_the_archive_before_they_go,
     nothing_goes_while_the_archive_cannot_be_written,
-    rows_of_an_earlier_release_go_when_they_were_moved,
 ];
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -155,37 +154,6 @@ async fn nothing_goes_while_the_archive_cannot_be_written(fixture: &Fixture) {
     fixture.clock.advance(Duration::from_secs(3601));
     other.store.upkeep().await.unwrap();
     assert_eq!(fixture.store.audit().first_kept(&acme).await.unwrap(), 512);
-    other.store.close().await;
-}
-
-async fn rows_of_an_earlier_release_go_when_they_were_moved(fixture: &Fixture) {
-    let acme = fixture.tenant("acme").await;
-    record(fixture, &acme, 5).await;
-    fixture.sequence().await;
-    let now = fixture.clock.now();
-    for age in [40, 10] {
-        let id =
-            uuid::Builder::from_unix_timestamp_millis(now.before(DAY * age).millis(), &[7; 10]).into_uuid();
-        let sql = format!(
-            "INSERT INTO audit_events (tenant_id, id, time, tenant_source, action, changed, outcome, policies, trace_id)
-             VALUES ('acme', {}, {}, 'none', 'FetchCredential', '[]', 'OK', '[]', '{}')",
-            fixture.id(ConnectionId::from_uuid(id)),
-            now.before(DAY * age).micros(),
-            "0a".repeat(16)
-        );
-        fixture.execute(&sql).await;
-    }
-    if fixture.postgres.is_none() {
-        let db = fixture.admin_connection().await;
-        let gone = sea_orm::ConnectionTrait::execute_unprepared(&db, "DELETE FROM audit_events").await;
-        assert!(gone.is_err(), "a record is gone that is not in a log");
-        db.close().await.unwrap();
-    }
-    let other = with_retention(fixture, None).await;
-    other.store.upkeep().await.unwrap();
-    other.sequence().await;
-    assert_eq!(fixture.count("audit_events WHERE tenant_id = 'acme'").await, 1, "the younger one");
-    assert_eq!(ids(fixture, "acme").await.len(), 8, "both are in the log");
     other.store.close().await;
 }
 

@@ -178,8 +178,7 @@ async fn a_server_that_vanishes_without_a_word_is_noticed_and_left_behind() {
 async fn no_secret_leaves_without_its_record() {
     let fixture = Fixture::postgres().await;
     let scope = fixture.tenant("acme").await;
-    let settings =
-        StoreSettings { audit_timeout: Duration::from_millis(300), ..fixture.settings.clone() };
+    let settings = StoreSettings { audit_timeout: Duration::from_millis(300), ..fixture.settings.clone() };
     let store = open_store(&settings, &fixture.folder, &fixture.clock).await.unwrap();
     let database = fixture.postgres.clone().unwrap();
     let app = database.url.split("//").nth(1).unwrap().split(':').next().unwrap().to_owned();
