@@ -179,6 +179,7 @@ fn numbers_outside_of_their_bounds_are_refused_by_name() {
         "keys.rotate_after_uses",
         "keys.retire_after_days",
         "keys.records_per_second",
+        "audit.retention_days",
     ];
     let mut numbers = 0;
     for key in all {

@@ -93,20 +93,24 @@ pub(crate) fn lowest_id(time: Timestamp) -> Uuid {
 /// The audit keys of the platform that this process has opened. They stay in memory: what contains an incident is recorded
 /// while the key manager is away.
 #[derive(Default)]
-pub(crate) struct JournalKeys(Mutex<BTreeMap<i64, Arc<AuditKey>>>);
+pub(crate) struct JournalKeys {
+    keys: Mutex<BTreeMap<i64, Arc<AuditKey>>>,
+    /// The id of the last row that was made.
+    last: Mutex<Uuid>,
+}
 
 impl JournalKeys {
     /// Adds keys, each with its number.
     pub(super) fn add(&self, keys: impl IntoIterator<Item = (i64, Arc<AuditKey>)>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(keys);
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner).extend(keys);
     }
 
     pub(super) fn get(&self, number: i64) -> Option<Arc<AuditKey>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&number).cloned()
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner).get(&number).cloned()
     }
 
     pub(super) fn newest(&self) -> Option<(i64, Arc<AuditKey>)> {
-        let keys = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
         keys.last_key_value().map(|(number, key)| (*number, Arc::clone(key)))
     }
 
@@ -123,10 +127,17 @@ impl JournalKeys {
         let (key_number, key) = self.newest().ok_or(Error::AuditUnavailable)?;
         let mut bytes = [0; 10];
         random.fill(&mut bytes).map_err(|error| Error::Key(error.into()))?;
-        let id = uuid::Builder::from_unix_timestamp_millis(now.millis(), &bytes).into_uuid();
+        let id = self.next_id(uuid::Builder::from_unix_timestamp_millis(now.millis(), &bytes).into_uuid());
         let body = key.seal(&Context::audit_journal(id.into_bytes()), &pack(&encode(entries)), random)?;
         let records = i64::try_from(entries.len()).unwrap_or(i64::MAX);
         Ok(Model { id, key_number, due_time, records, body })
+    }
+
+    /// An id behind those of all rows that this process made before: records come into logs in the order of rows.
+    fn next_id(&self, new: Uuid) -> Uuid {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        *last = if new > *last { new } else { Uuid::from_u128(last.as_u128() + 1) };
+        *last
     }
 
     /// Makes as many rows as entries need that wait together.
