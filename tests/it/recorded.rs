@@ -87,7 +87,7 @@ async fn records_are_found_by_each_of_their_fields(builder: VaultBuilder) {
     let id = app.create(generic("main", "CANARY")).await.unwrap().id;
     let purposeful = v1::FetchCredentialRequest { purpose: "order sync".into(), ..by_id(&id) };
     app.with("traceparent", TRACEPARENT).fetch(purposeful).await.unwrap();
-    let nothing = v1::FetchCredentialRequest { user_id: "u3".into(), ..by_provider("generic") };
+    let nothing = v1::FetchCredentialRequest { user_id: "u3".into(), ..by_provider("shopify") };
     app.fetch(nothing).await.unwrap_err();
 
     let all = v1::AuditFilter { action: "FetchCredential".into(), ..Default::default() };

@@ -13,7 +13,7 @@ pub(crate) mod buffer;
 pub(crate) mod sequencer;
 
 mod archive;
-mod care;
+pub(crate) mod care;
 mod counting;
 mod days;
 mod ends;

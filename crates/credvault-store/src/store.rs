@@ -1,7 +1,6 @@
 //! An open database, from which all repositories are reached.
 
 use std::collections::HashSet;
-use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use credvault_crypto::Keyring;
@@ -9,6 +8,7 @@ use credvault_domain::{Clock, Timestamp};
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, Statement};
 use uuid::Uuid;
 
+use crate::audit::care::progress::Progress;
 use crate::audit::journal::JournalKeys;
 use crate::audit::last_uses::noted::LastUses;
 use crate::audit::log::AuditLog;
@@ -48,7 +48,7 @@ pub(crate) struct Inner {
     /// When connections were used, as far as it is not in the database yet.
     pub(crate) last_uses: LastUses,
     /// When this process last looked after the audit logs of all tenants, in microseconds.
-    pub(crate) audit_care: AtomicI64,
+    pub(crate) audit_care: Progress,
     pub(crate) usage: UsageWriter,
     pub(crate) known_connections: KnownConnections,
     pub(crate) last_id: Mutex<Uuid>,
@@ -202,7 +202,7 @@ impl Store {
         &self.inner.journal_keys
     }
 
-    pub(crate) fn audit_care(&self) -> &AtomicI64 {
+    pub(crate) fn audit_care(&self) -> &Progress {
         &self.inner.audit_care
     }
 

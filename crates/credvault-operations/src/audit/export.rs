@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use credvault_domain::{Reach, TenantScope, TraceId};
 use credvault_identity::Facts;
@@ -12,6 +13,9 @@ use futures::stream::unfold;
 use super::streams::Place;
 use crate::call::of_record;
 use crate::{Call, Parsed, Refusal};
+
+/// How long an export takes at most: its reader may be slow, and what the caller may read changes.
+const LONGEST: Duration = Duration::from_secs(3600);
 
 /// What a caller wants exported.
 #[derive(Clone, Debug)]
@@ -52,6 +56,7 @@ pub struct Exporting {
     scope: Arc<TenantScope>,
     export: Export,
     total: u64,
+    until: Instant,
     _place: Place,
 }
 
@@ -68,6 +73,7 @@ pub async fn export(
     let ExportRequest { filter, wants_all, start, end, proves, cosigned, earlier, partial } = request?;
     let permit = call.permit(&scope, Facts::default())?;
     call.reach(&scope, filter.user.as_ref())?;
+    call.reach(&scope, filter.owner_user.as_ref())?;
     let place = call.context.audit_streams.begin(scope.tenant())?;
     let is_complete = wants_all && !partial && *scope.reach() == Reach::AllUsers;
     let what = ExportScope { scope: (*scope).clone(), filter, start, end, is_complete };
@@ -76,7 +82,8 @@ pub async fn export(
         if proves { audit.proved_export(what, earlier, cosigned).await? } else { audit.export(what).await? };
     let lines = export.first_lines().await?;
     let first = ExportPart { lines, records: Vec::new(), total: None };
-    let exporting = Exporting { call: call.part(call.action), scope, export, total: 0, _place: place };
+    let (call_part, until) = (call.part(call.action), Instant::now() + LONGEST);
+    let exporting = Exporting { call: call_part, scope, export, total: 0, until, _place: place };
     call.recorded(&permit, (first, exporting)).await
 }
 
@@ -119,8 +126,16 @@ impl Exporting {
     }
 
     async fn part(&mut self) -> Result<ExportPart, Refusal> {
+        if Instant::now() >= self.until {
+            return Err(Refusal::Deadline);
+        }
         self.call.check_source().await?;
-        let _ = self.call.permit(&self.scope, Facts::default())?;
+        let scope = self.call.find_scope()?;
+        let _ = self.call.permit(&scope, Facts::default())?;
+        // What the caller reaches may have become less.
+        if *self.scope.reach() == Reach::AllUsers {
+            self.call.reach_all(&scope)?;
+        }
         let Some(entries) = self.export.read().await? else {
             let lines = self.export.last_lines().await?;
             return Ok(ExportPart { lines, records: Vec::new(), total: Some(self.total) });

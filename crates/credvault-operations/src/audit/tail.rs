@@ -64,6 +64,7 @@ pub async fn tail(
     let filter = filter?;
     let permit = call.permit(&scope, Facts::default())?;
     call.reach(&scope, filter.user.as_ref())?;
+    call.reach(&scope, filter.owner_user.as_ref())?;
     let place = call.context.audit_streams.begin(scope.tenant())?;
     // A suspended tenant is refused here.
     let end = place.end(&call.context.store, &scope).await?;
@@ -137,6 +138,7 @@ impl Tail {
         self.scope = self.call.find_scope()?;
         let _ = self.call.permit(&self.scope, Facts::default())?;
         self.call.reach(&self.scope, self.filter.user.as_ref())?;
+        self.call.reach(&self.scope, self.filter.owner_user.as_ref())?;
         self.checked = Instant::now();
         Ok(())
     }

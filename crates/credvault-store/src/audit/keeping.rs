@@ -11,7 +11,7 @@ use super::days::{DAY_MICROS, DayCounts, day_of};
 use super::journal::lowest_id;
 use super::keys::{AuditKeys, audit_keys};
 use super::old;
-use super::pieces::{first_place, opened, size};
+use super::pieces::{first_place, opened, size, whole_until};
 use super::whole::BUNDLE_RECORDS;
 use super::wholes::{Wholes, micros_of, next_rows};
 use crate::database::pieces::execute;
@@ -79,7 +79,9 @@ impl Store {
     async fn keep_day(&self, tenant: &TenantId, day: i64, is_counted: bool) -> Result<(), Error> {
         let (tx, keys, _) = self.begin_with_keys(&self.reader(), Access::Snapshot, tenant).await?;
         let keys = audit_keys(&tx, tenant, &keys).await?;
-        let (_, size) = size(&tx, tenant).await?.unwrap_or_default();
+        let (_, settled) = size(&tx, tenant).await?.unwrap_or_default();
+        // Bundles that were joined since the newest row was written are whole, too.
+        let size = whole_until(&tx, tenant, settled).await?;
         let first = first_place(&tx, tenant).await?;
         let counts = if is_counted { count_day(&tx, tenant, (day, size), &keys).await? } else { None };
         tx.rollback().await?;

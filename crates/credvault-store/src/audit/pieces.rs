@@ -6,7 +6,7 @@ use credvault_domain::{Random, TenantId};
 use sea_orm::ActiveValue::Set;
 use sea_orm::{
     ColumnTrait as _, ConnectionTrait as _, DatabaseTransaction, DbBackend, DbErr, EntityTrait as _,
-    QueryFilter as _, QueryOrder as _, Statement, Value,
+    QueryFilter as _, QueryOrder as _, QuerySelect as _, Statement, Value,
 };
 
 use super::keys::AuditKeys;
@@ -131,6 +131,32 @@ pub(super) async fn first_place(db: &DatabaseTransaction, tenant: &TenantId) -> 
     let sql = "SELECT start FROM audit_bundles WHERE tenant_id = $1 ORDER BY start LIMIT 1";
     let asked = Statement::from_sql_and_values(db.get_database_backend(), sql, [tenant.as_str().into()]);
     Ok(db.query_one_raw(asked).await?.map(|row| row.try_get("", "start")).transpose()?)
+}
+
+/// The place before which all rows of a log are whole bundles, from a place on where that is known.
+pub(super) async fn whole_until(
+    db: &DatabaseTransaction,
+    tenant: &TenantId,
+    settled: i64,
+) -> Result<i64, DbErr> {
+    let starts = Entity::find()
+        .select_only()
+        .column(Column::Start)
+        .filter(Column::TenantId.eq(tenant.as_str()))
+        .filter(Column::Start.gte(settled))
+        .filter(Column::Records.eq(BUNDLE_RECORDS))
+        .order_by_asc(Column::Start)
+        .into_tuple::<i64>()
+        .all(db)
+        .await?;
+    let mut place = settled;
+    for start in starts {
+        if start != place {
+            break;
+        }
+        place += BUNDLE_RECORDS;
+    }
+    Ok(place)
 }
 
 /// The pieces of a log from a place on, oldest first. Those of one bundle stand together.

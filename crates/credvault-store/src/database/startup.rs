@@ -1,6 +1,5 @@
 //! Opening a database: everything is checked before the first write.
 
-use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -76,7 +75,7 @@ impl Store {
             audit,
             journal_keys,
             last_uses: LastUses::default(),
-            audit_care: AtomicI64::default(),
+            audit_care: Default::default(),
             usage,
             known_connections: KnownConnections::default(),
             last_id: Mutex::default(),
