@@ -60,9 +60,11 @@ const STATEMENTS: &[&str] = &[
         settled {int} NOT NULL DEFAULT 0,
         -- The frontier of the tree after the last record: always there in the newest row of a log, which resumes from it.
         frontier {bytes},
-        -- Of a whole bundle: the lowest and the highest id of its records, and what a filter may find in it.
+        -- Of a whole bundle: the lowest and the highest id of its records, the time of the earliest one, and what a filter may
+        -- find in it. A record's id is made at its commit, so it may be ahead of its time.
         first_id {uuid},
         last_id {uuid},
+        first_time {int},
         words {bytes},
         PRIMARY KEY (tenant_id, start),
         CHECK ((key_number IS NULL) = (sealed IS NULL)),

@@ -103,12 +103,13 @@ fn join(store: &Store, tenant: &TenantId, rows: &[Model], keys: &AuditKeys) -> R
         frontier: rows.last().and_then(|row| row.frontier.clone()),
         first_id: None,
         last_id: None,
+        first_time: None,
         words: None,
     };
     let newest = keys.iter().rev().find_map(|(number, key)| Some((*number, key.clone()?)));
-    // What an erased tenant had, or has lost a part of, is not there to be read.
-    let Some((number, key)) = newest.filter(|_| rows.iter().all(|row| row.sealed.is_some())) else {
-        return Ok(joined);
+    let Some((number, key)) = newest else {
+        // What an erased tenant had is not there to be read.
+        return if keys.is_empty() { Ok(joined) } else { Err(Error::Integrity) };
     };
     let bundle = bundle(tenant, rows, keys)?;
     joined.key_number = Some(number);

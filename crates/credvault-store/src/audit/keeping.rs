@@ -13,7 +13,7 @@ use super::keys::{AuditKeys, audit_keys};
 use super::old;
 use super::pieces::{first_place, opened, size, whole_until};
 use super::whole::BUNDLE_RECORDS;
-use super::wholes::{Wholes, micros_of, next_rows};
+use super::wholes::{SLACK, Wholes, next_rows};
 use crate::database::pieces::execute;
 use crate::database::transaction::{Access, begin, lock_log};
 use crate::{Error, Store};
@@ -116,19 +116,22 @@ async fn newest_day(tx: &DatabaseTransaction, tenant: &TenantId) -> Result<Optio
     Ok(tx.query_one_raw(asked).await?.map(|row| row.try_get("", "day")).transpose()?)
 }
 
-/// The ids that records of some days have.
-fn ids((first, last): (i64, i64)) -> (Uuid, Uuid) {
-    let start = |day: i64| credvault_domain::Timestamp::from_micros(day.saturating_mul(DAY_MICROS));
-    let end = if last == i64::MAX { Uuid::max() } else { lowest_id(start(last.saturating_add(1))) };
-    (lowest_id(start(first)), end)
+/// The lowest id that a record of a day can have.
+fn lowest_of(day: i64) -> Uuid {
+    lowest_id(credvault_domain::Timestamp::from_micros(day.saturating_mul(DAY_MICROS)).before(SLACK))
 }
 
 /// How many whole bundles may have records of some days, at most as many as are worth a row.
-async fn bundles(tx: &DatabaseTransaction, tenant: &TenantId, days: (i64, i64)) -> Result<i64, Error> {
-    let (from, before) = ids(days);
+async fn bundles(
+    tx: &DatabaseTransaction,
+    tenant: &TenantId,
+    (first, last): (i64, i64),
+) -> Result<i64, Error> {
+    let (from, end) = (lowest_of(first), last.saturating_add(1).saturating_mul(DAY_MICROS));
     let sql = "SELECT count(*) AS bundles FROM (SELECT 1 FROM audit_bundles
-        WHERE tenant_id = $1 AND last_id IS NOT NULL AND last_id >= $2 AND first_id < $3 LIMIT $4) found";
-    let values = [tenant.as_str().into(), from.into(), before.into(), MIN_BUNDLES.into()];
+        WHERE tenant_id = $1 AND last_id IS NOT NULL AND last_id >= $2
+            AND (first_time IS NULL OR first_time < $3) LIMIT $4) found";
+    let values = [tenant.as_str().into(), from.into(), end.into(), MIN_BUNDLES.into()];
     let asked = Statement::from_sql_and_values(tx.get_database_backend(), sql, values);
     let row = tx.query_one_raw(asked).await?;
     Ok(row.map(|row| row.try_get("", "bundles")).transpose()?.unwrap_or_default())
@@ -136,16 +139,15 @@ async fn bundles(tx: &DatabaseTransaction, tenant: &TenantId, days: (i64, i64)) 
 
 /// The day of the first record in the whole bundle that is the next one with records of a day or later ones.
 async fn first_day(tx: &DatabaseTransaction, tenant: &TenantId, day: i64) -> Result<Option<i64>, Error> {
-    let (from, _) = ids((day, day));
     // A bundle without words has records of a later release, and perhaps of any day.
     let sql =
-        "SELECT first_id FROM audit_bundles WHERE tenant_id = $1 AND last_id IS NOT NULL AND last_id >= $2
+        "SELECT first_time FROM audit_bundles WHERE tenant_id = $1 AND last_id IS NOT NULL AND last_id >= $2
         AND words IS NOT NULL ORDER BY last_id, start LIMIT 1";
-    let values = [tenant.as_str().into(), from.into()];
+    let values = [tenant.as_str().into(), lowest_of(day).into()];
     let asked = Statement::from_sql_and_values(tx.get_database_backend(), sql, values);
     let row = tx.query_one_raw(asked).await?;
-    let first: Option<Uuid> = row.map(|row| row.try_get("", "first_id")).transpose()?;
-    Ok(first.map(|id| day_of(micros_of(id))))
+    let first: Option<i64> = row.map(|row| row.try_get("", "first_time")).transpose()?;
+    Ok(first.map(day_of))
 }
 
 /// Counts the records of a day at places before `size`; `None` if that is too much, or a record cannot be read.
@@ -163,7 +165,7 @@ async fn count_day(
         if page.is_empty() {
             return Ok(Some(counts));
         }
-        page.retain(|whole| whole.key_number.is_some() && whole.start + BUNDLE_RECORDS <= size);
+        page.retain(|whole| whole.start + BUNDLE_RECORDS <= size);
         let mut page = page.as_slice();
         while !page.is_empty() {
             for row in next_rows(tx, tenant, &mut page).await? {

@@ -59,6 +59,7 @@ pub(super) fn append_rows(
             frontier: None,
             first_id: None,
             last_id: None,
+            first_time: None,
             words: None,
         };
         if row.records == BUNDLE_RECORDS {
@@ -216,6 +217,7 @@ fn active(row: Model) -> ActiveModel {
         frontier,
         first_id,
         last_id,
+        first_time,
         words,
     } = row;
     ActiveModel {
@@ -229,6 +231,7 @@ fn active(row: Model) -> ActiveModel {
         frontier: Set(frontier),
         first_id: Set(first_id),
         last_id: Set(last_id),
+        first_time: Set(first_time),
         words: Set(words),
     }
 }
@@ -240,15 +243,17 @@ async fn insert_bundles(tx: &DatabaseTransaction, rows: &[Model]) -> Result<(), 
     }
     let bytes = |bytes: &Option<Vec<u8>>| bytes.clone().unwrap_or_default();
     let sql = r"INSERT INTO audit_bundles
-            (tenant_id, start, records, key_number, sealed, leaves, settled, frontier, first_id, last_id, words)
+            (tenant_id, start, records, key_number, sealed, leaves, settled, frontier, first_id, last_id, first_time, words)
         SELECT u.tenant_id, u.start, u.records, NULLIF(u.key_number, 0), NULLIF(u.sealed, '\x'::bytea),
             NULLIF(u.leaves, '\x'::bytea), u.settled, NULLIF(u.frontier, '\x'::bytea),
             NULLIF(u.first_id, '00000000-0000-0000-0000-000000000000'::uuid),
-            NULLIF(u.last_id, '00000000-0000-0000-0000-000000000000'::uuid), NULLIF(u.words, '\x'::bytea)
+            NULLIF(u.last_id, '00000000-0000-0000-0000-000000000000'::uuid), NULLIF(u.first_time, 0),
+            NULLIF(u.words, '\x'::bytea)
         FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bytea[], $6::bytea[], $7::bigint[],
-                $8::bytea[], $9::uuid[], $10::uuid[], $11::bytea[])
-            AS u (tenant_id, start, records, key_number, sealed, leaves, settled, frontier, first_id, last_id, words)";
-    let values: [Value; 11] = [
+                $8::bytea[], $9::uuid[], $10::uuid[], $11::bigint[], $12::bytea[])
+            AS u (tenant_id, start, records, key_number, sealed, leaves, settled, frontier, first_id, last_id, first_time,
+                words)";
+    let values: [Value; 12] = [
         of_each(rows, |row| row.tenant_id.clone()),
         of_each(rows, |row| row.start),
         of_each(rows, |row| row.records),
@@ -259,6 +264,7 @@ async fn insert_bundles(tx: &DatabaseTransaction, rows: &[Model]) -> Result<(), 
         of_each(rows, |row| bytes(&row.frontier)),
         of_each(rows, |row| row.first_id.unwrap_or_default()),
         of_each(rows, |row| row.last_id.unwrap_or_default()),
+        of_each(rows, |row| row.first_time.unwrap_or_default()),
         of_each(rows, |row| bytes(&row.words)),
     ];
     tx.execute_raw(Statement::from_sql_and_values(DbBackend::Postgres, sql, values)).await?;

@@ -2,7 +2,6 @@
 //! the next meanwhile is seen twice, and told apart by its id.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::time::Duration;
 
 use credvault_audit::{Record, RecordBytes};
 use credvault_domain::{TenantId, TenantScope};
@@ -15,6 +14,7 @@ use super::keys::{AuditKeys, audit_keys};
 use super::old;
 use super::pieces::{opened, pieces, size};
 use super::record::{AuditRecord, of_log};
+use super::wholes::SLACK;
 use crate::database::session::Reading;
 use crate::entity::audit_bundle::{Entity, Model};
 use crate::{Error, Store};
@@ -32,6 +32,8 @@ pub(super) struct Scan<'a> {
     before: Uuid,
     /// Records with a lower id are not wanted.
     from: Uuid,
+    /// Records of this time, in microseconds, or later are not wanted.
+    end: i64,
     /// The next whole bundles, those with the highest ids first.
     ahead: VecDeque<Whole>,
     /// Where the whole bundles behind them begin: the highest id of the last one, and its place; none if there are no more.
@@ -53,16 +55,15 @@ impl<'a> Scan<'a> {
         before: Option<Uuid>,
     ) -> Result<Self, Error> {
         let keys = audit_keys(&reading.tx, scope.tenant(), &reading.keys).await?;
-        // Ids begin with the millisecond.
-        let end = filter.end_time.map(|time| lowest_id(time.after(Duration::from_millis(1))));
-        let before = before.into_iter().chain(end).min().unwrap_or(Uuid::max());
         Ok(Self {
             tenant: scope.tenant(),
             tx: &reading.tx,
             keys,
             wanted: Wanted::new(scope, filter),
-            before,
-            from: filter.start_time.map_or(Uuid::nil(), lowest_id),
+            before: before.unwrap_or(Uuid::max()),
+            // Ids begin with the millisecond of the commit, which may be after the record's time and is not before it.
+            from: filter.start_time.map_or(Uuid::nil(), |time| lowest_id(time.before(SLACK))),
+            end: filter.end_time.map_or(i64::MAX, |time| time.micros()),
             ahead: VecDeque::new(),
             next: Some((Uuid::max(), i64::MAX)),
         })
@@ -116,7 +117,8 @@ impl<'a> Scan<'a> {
     }
 
     fn may_have(&mut self, whole: &Whole) -> Result<bool, Error> {
-        let Some(number) = whole.key_number else { return Ok(false) };
+        // A row without content was altered: opening it says so.
+        let Some(number) = whole.key_number else { return Ok(true) };
         let key = self.keys.get(&number).and_then(Option::as_ref).ok_or(Error::Integrity)?;
         Ok(self.wanted.may_be_in(whole.words.as_deref(), number, key))
     }
@@ -124,13 +126,15 @@ impl<'a> Scan<'a> {
     async fn wholes(&self, (last_id, start): (Uuid, i64)) -> Result<VecDeque<Whole>, Error> {
         let sql = "SELECT start, last_id, key_number, words FROM audit_bundles
             WHERE tenant_id = $1 AND last_id IS NOT NULL AND (last_id, start) < ($2, $3) AND last_id >= $4 AND first_id < $5
-            ORDER BY last_id DESC, start DESC LIMIT $6";
+                AND (first_time IS NULL OR first_time < $6)
+            ORDER BY last_id DESC, start DESC LIMIT $7";
         let values = [
             self.tenant.as_str().into(),
             last_id.into(),
             start.into(),
             self.from.into(),
             self.before.into(),
+            self.end.into(),
             WHOLES_AT_ONCE.into(),
         ];
         let asked = Statement::from_sql_and_values(self.tx.get_database_backend(), sql, values);
@@ -146,10 +150,6 @@ impl<'a> Scan<'a> {
     }
 
     fn open(&self, row: &Model, found: &mut BTreeMap<Uuid, AuditRecord>) -> Result<(), Error> {
-        // The content is gone.
-        if row.sealed.is_none() {
-            return Ok(());
-        }
         let bundle = opened(self.tenant, row, &self.keys)?;
         let mut places = (row.start..).zip(bundle.records());
         places.try_for_each(|(index, bytes)| self.add(bytes, Some(index), found))

@@ -3,7 +3,6 @@
 
 use std::collections::VecDeque;
 use std::ops::Range;
-use std::time::Duration;
 
 use credvault_audit::{Bundle, Entry, Record, TILE_WIDTH};
 use credvault_domain::{TenantId, TenantScope};
@@ -18,6 +17,7 @@ use super::journal::lowest_id;
 use super::keys::{AuditKeys, audit_keys};
 use super::pieces::{column, opened, size};
 use super::record::{AuditRecord, of_log};
+use super::wholes::SLACK;
 use crate::database::session::served;
 use crate::database::tenant_keys::tenant_row;
 use crate::database::transaction::{Access, begin};
@@ -123,9 +123,8 @@ impl Audit<'_> {
             tenant: scope.tenant(),
             keys,
             wanted: Wanted::new(scope, filter),
-            from: filter.start_time.map_or(Uuid::nil(), lowest_id),
-            // Ids begin with the millisecond.
-            before: filter.end_time.map(|time| lowest_id(time.after(Duration::from_millis(1)))),
+            from: filter.start_time.map_or(Uuid::nil(), |time| lowest_id(time.before(SLACK))),
+            before: filter.end_time.map(|time| time.micros()),
             end: range.end,
             next: range.start,
             entries: Vec::new(),
@@ -157,7 +156,7 @@ struct Head {
     start: i64,
     records: i64,
     key_number: Option<i64>,
-    first_id: Option<Uuid>,
+    first_time: Option<i64>,
     last_id: Option<Uuid>,
     words: Option<Vec<u8>>,
 }
@@ -176,8 +175,8 @@ struct Walk<'a> {
     wanted: Wanted<'a>,
     /// Bundles whose ids are all lower have no record that is wanted.
     from: Uuid,
-    /// Bundles whose ids are all as high have none either.
-    before: Option<Uuid>,
+    /// Bundles whose records are all of this time, in microseconds, or later have none either.
+    before: Option<i64>,
     end: u64,
     next: u64,
     entries: Vec<LogEntry>,
@@ -217,7 +216,7 @@ impl Walk<'_> {
 
     /// The rows from the next index on, oldest first.
     async fn heads(&self) -> Result<VecDeque<Head>, Error> {
-        let sql = "SELECT start, records, key_number, first_id, last_id, words FROM audit_bundles
+        let sql = "SELECT start, records, key_number, first_time, last_id, words FROM audit_bundles
             WHERE tenant_id = $1 AND start >= COALESCE(
                 (SELECT max(b.start) FROM audit_bundles b WHERE b.tenant_id = $1 AND b.start <= $2), 0)
             ORDER BY start LIMIT $3";
@@ -228,7 +227,7 @@ impl Walk<'_> {
                 start: row.try_get("", "start")?,
                 records: row.try_get("", "records")?,
                 key_number: row.try_get("", "key_number")?,
-                first_id: row.try_get("", "first_id")?,
+                first_time: row.try_get("", "first_time")?,
                 last_id: row.try_get("", "last_id")?,
                 words: row.try_get("", "words")?,
             })
@@ -239,7 +238,7 @@ impl Walk<'_> {
     /// Whether a row may have a record that is wanted.
     fn may_have(&mut self, head: &Head) -> Result<bool, Error> {
         // Only whole bundles say what they have.
-        let (Some(first), Some(last)) = (head.first_id, head.last_id) else { return Ok(true) };
+        let (Some(first), Some(last)) = (head.first_time, head.last_id) else { return Ok(true) };
         if last < self.from || self.before.is_some_and(|before| first >= before) {
             return Ok(false);
         }

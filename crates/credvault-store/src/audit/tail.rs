@@ -6,7 +6,7 @@ use std::time::Duration;
 use credvault_audit::RecordBytes;
 use credvault_domain::TenantId;
 use sea_orm::{
-    ColumnTrait as _, ConnectionTrait as _, DatabaseTransaction, EntityTrait as _, QueryFilter as _,
+    ColumnTrait as _, ConnectionTrait as _, DatabaseTransaction, DbErr, EntityTrait as _, QueryFilter as _,
     QueryOrder as _, QuerySelect as _, Statement,
 };
 use uuid::Uuid;
@@ -20,8 +20,9 @@ const MANY_ROWS: u64 = 64;
 /// How long it waits at most.
 const PATIENCE: Duration = Duration::from_secs(1);
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
-/// How many rows a reader opens at most, the newest.
-const MAX_ROWS: u64 = 1000;
+/// How many rows a reader opens at a time, and at most.
+const ROWS_AT_ONCE: u64 = 64;
+const MAX_ROWS: u64 = 16_384;
 
 impl Store {
     /// Waits until the sequencer has taken what is in the journal now, if that is much, for up to a second. Call it before the
@@ -66,7 +67,20 @@ impl Store {
         tx: &DatabaseTransaction,
         tenant: &TenantId,
     ) -> Result<Vec<RecordBytes>, Error> {
-        Ok(self.journal_part(tx, tenant, (Uuid::max(), MAX_ROWS)).await?.0)
+        let (mut records, mut before, mut rows) = (Vec::new(), Some(Uuid::max()), 0);
+        while let Some(id) = before {
+            // Rather no answer than one that lacks records.
+            if rows >= MAX_ROWS {
+                let waiting =
+                    "too many audit records wait for the sequencer: see credvault_audit_backlog_records";
+                return Err(DbErr::Custom(waiting.to_owned()).into());
+            }
+            let part;
+            (part, before) = self.journal_part(tx, tenant, (id, ROWS_AT_ONCE)).await?;
+            records.extend(part);
+            rows += ROWS_AT_ONCE;
+        }
+        Ok(records)
     }
 
     /// The records of a tenant in the newest `limit` rows of the journal with lower ids than `before`, and the id before which

@@ -21,15 +21,18 @@ const LOWEST: Uuid = Uuid::from_u128(1);
 pub(super) fn describe(row: &mut audit_bundle::Model, bundle: &Bundle, key: &AuditKey) {
     let mut found = BTreeSet::new();
     let (mut first, mut last, mut is_known) = (Uuid::max(), LOWEST, true);
+    let mut first_time = i64::MAX;
     for bytes in bundle.records() {
         match Record::decode(bytes) {
             Ok(record) => {
                 (first, last) = (first.min(record.id), last.max(record.id));
+                first_time = first_time.min(record.time);
                 found.extend(values(&record));
             }
             Err(_) => is_known = false,
         }
     }
+    row.first_time = Some(first_time).filter(|_| is_known);
     (row.first_id, row.last_id, row.words) = if is_known {
         (Some(first.max(LOWEST)), Some(last), Some(words(key, &found)))
     } else {

@@ -15,7 +15,8 @@ use crate::entity::audit_bundle::{Column, Entity, Model};
 
 /// How many whole bundles are looked at by one statement.
 const PAGE: i64 = 1000;
-/// By how much the millisecond in a record's id may differ from its time: both are taken one right after the other.
+/// By how much the millisecond in a record's id may be before its time. It may be long after it: the id is made at the commit, and
+/// never goes back with the clock.
 pub(super) const SLACK: Duration = Duration::from_secs(10);
 /// How many bytes of bundles, and how many bundles, are read by one statement.
 const BATCH_BYTES: i64 = 1024 * 1024;
@@ -24,7 +25,7 @@ const BATCH: usize = 64;
 /// What is known of a whole bundle without opening it.
 pub(super) struct Whole {
     pub(super) start: i64,
-    pub(super) first_id: Uuid,
+    pub(super) first_time: Option<i64>,
     pub(super) last_id: Uuid,
     pub(super) key_number: Option<i64>,
     pub(super) words: Option<Vec<u8>>,
@@ -35,7 +36,7 @@ impl Whole {
     /// The first and the last microsecond in which a record of it can be.
     pub(super) fn times(&self) -> (i64, i64) {
         let slack = i64::try_from(SLACK.as_micros()).unwrap_or(i64::MAX);
-        (micros_of(self.first_id).saturating_sub(slack), micros_of(self.last_id).saturating_add(slack + 999))
+        (self.first_time.unwrap_or(i64::MIN), micros_of(self.last_id).saturating_add(slack + 999))
     }
 }
 
@@ -49,7 +50,8 @@ pub(super) struct Wholes<'a> {
     tx: &'a DatabaseTransaction,
     tenant: &'a TenantId,
     from: Uuid,
-    before: Uuid,
+    /// In microseconds.
+    end: i64,
     /// Where the next ones begin: the highest id of the last one, and its place; none if there are no more.
     next: Option<(Uuid, i64)>,
 }
@@ -65,7 +67,7 @@ impl<'a> Wholes<'a> {
             tx,
             tenant,
             from: start.map_or(Uuid::nil(), |time| lowest_id(time.before(SLACK))),
-            before: end.map_or(Uuid::max(), |time| lowest_id(time.after(SLACK + Duration::from_millis(1)))),
+            end: end.map_or(i64::MAX, |time| time.micros()),
             next: Some((Uuid::max(), i64::MAX)),
         }
     }
@@ -76,9 +78,10 @@ impl<'a> Wholes<'a> {
         let is_postgres = self.tx.get_database_backend() == DbBackend::Postgres;
         let octets = if is_postgres { "octet_length" } else { "length" };
         let sql = format!(
-            "SELECT start, first_id, last_id, key_number, words, CAST(COALESCE({octets}(sealed), 0) AS bigint) AS bytes
+            "SELECT start, first_time, last_id, key_number, words, CAST(COALESCE({octets}(sealed), 0) AS bigint) AS bytes
              FROM audit_bundles
-             WHERE tenant_id = $1 AND last_id IS NOT NULL AND (last_id, start) < ($2, $3) AND last_id >= $4 AND first_id < $5
+             WHERE tenant_id = $1 AND last_id IS NOT NULL AND (last_id, start) < ($2, $3) AND last_id >= $4
+                AND (first_time IS NULL OR first_time < $5)
              ORDER BY last_id DESC, start DESC LIMIT $6"
         );
         let values = [
@@ -86,7 +89,7 @@ impl<'a> Wholes<'a> {
             last_id.into(),
             start.into(),
             self.from.into(),
-            self.before.into(),
+            self.end.into(),
             PAGE.into(),
         ];
         let asked = Statement::from_sql_and_values(self.tx.get_database_backend(), sql, values);
@@ -101,7 +104,7 @@ impl<'a> Wholes<'a> {
 fn whole(row: &QueryResult) -> Result<Whole, Error> {
     Ok(Whole {
         start: row.try_get("", "start")?,
-        first_id: row.try_get("", "first_id")?,
+        first_time: row.try_get("", "first_time")?,
         last_id: row.try_get("", "last_id")?,
         key_number: row.try_get("", "key_number")?,
         words: row.try_get("", "words")?,
@@ -139,7 +142,7 @@ mod tests {
 
     fn whole(start: i64, bytes: i64) -> Whole {
         let id = lowest_id(Timestamp::from_micros(5_000_000_123));
-        Whole { start, first_id: id, last_id: id, key_number: None, words: None, bytes }
+        Whole { start, first_time: Some(5_000_000_123), last_id: id, key_number: None, words: None, bytes }
     }
 
     #[test]
@@ -149,9 +152,9 @@ mod tests {
     }
 
     #[test]
-    fn a_bundle_has_the_times_of_its_ids_and_a_little_more() {
+    fn a_bundle_has_times_from_its_first_to_those_of_its_ids_and_a_little_more() {
         let (first, last) = whole(0, 0).times();
-        assert!(first < 5_000_000_000 && last > 5_000_000_999, "{first} {last}");
-        assert_eq!(micros_of(whole(0, 0).first_id), 5_000_000_000);
+        assert!(first == 5_000_000_123 && last > 5_000_000_999, "{first} {last}");
+        assert_eq!(micros_of(whole(0, 0).last_id), 5_000_000_000);
     }
 }

@@ -17,6 +17,7 @@ pub struct Model {
     pub frontier: Option<Vec<u8>>,
     pub first_id: Option<Uuid>,
     pub last_id: Option<Uuid>,
+    pub first_time: Option<i64>,
     pub words: Option<Vec<u8>>,
 }
 
