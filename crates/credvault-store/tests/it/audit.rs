@@ -7,6 +7,7 @@ mod exported;
 mod fields;
 mod inclusion;
 mod interrupted;
+mod kept_keys;
 mod proofs;
 mod reading;
 mod retention;
