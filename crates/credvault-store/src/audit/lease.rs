@@ -12,6 +12,8 @@ use crate::{Error, Store};
 
 /// How long a holder may be silent before another process takes over.
 const LEASE: Duration = Duration::from_secs(3);
+/// How often the lease is asked for while another process has it, and extended by its holder.
+pub(super) const INTERVAL: Duration = Duration::from_secs(1);
 
 fn lease_time(now: i64) -> i64 {
     Timestamp::from_micros(now).after(LEASE).micros()
@@ -50,6 +52,30 @@ pub(super) async fn keep(store: &Store, epoch: i64) -> Result<(), Error> {
     let tx = store.begin_bookkeeping(&TenantId::platform()).await?;
     extend(store, &tx, epoch).await?;
     Ok(tx.commit().await?)
+}
+
+/// Does work that may take longer than the lease lasts, and extends the lease meanwhile.
+///
+/// # Errors
+/// [`Error::Conflict`] if another process has the lease; the errors of the work.
+pub(super) async fn beside<T>(
+    store: &Store,
+    epoch: i64,
+    work: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    let keeping = async {
+        loop {
+            tokio::time::sleep(INTERVAL).await;
+            // After any other error it is tried again: the transaction of the round finds out whether the lease was lost.
+            if matches!(keep(store, epoch).await, Err(Error::Conflict)) {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        done = work => done,
+        () = keeping => Err(Error::Conflict),
+    }
 }
 
 /// Gives the lease away, so that another process need not wait for its end.

@@ -16,8 +16,6 @@ use super::fold::fold;
 use super::lease;
 use crate::{Error, Store};
 
-/// How often the lease is asked for while another process has it, and extended while there is nothing to do.
-const LEASE_INTERVAL: Duration = Duration::from_secs(1);
 /// How often rows of any age are looked for, and not only those of the last minute: a commit may come late.
 const WHOLE_INTERVAL: Duration = Duration::from_secs(30);
 /// How often the backlog is counted.
@@ -42,6 +40,8 @@ pub struct Sequencer {
     ends: Ends,
     /// The epoch of the lease, while it is held.
     epoch: Option<i64>,
+    /// The epoch in which a round failed. If this process also gets the next one, no other has written meanwhile.
+    failed: Option<i64>,
     /// When the lease was last asked for or extended.
     asked: Option<Instant>,
     /// When rows of any age were last looked for, and none was left.
@@ -62,6 +62,7 @@ impl Store {
             store: self.clone(),
             ends: Ends::default(),
             epoch: None,
+            failed: None,
             asked: None,
             whole: None,
             counted: None,
@@ -86,9 +87,9 @@ impl Sequencer {
             Err(error) => Err(error),
         };
         if done.is_err() {
-            // Another process may have the lease, or a commit of unknown end may have succeeded.
-            (self.epoch, self.asked) = (None, None);
-            self.ends.clear();
+            // Another process may have the lease.
+            self.failed = self.epoch.take().or(self.failed);
+            self.asked = None;
         }
         done
     }
@@ -109,7 +110,7 @@ impl Sequencer {
 
     /// The epoch, if this process has the lease or gets it.
     async fn hold(&mut self) -> Result<Option<i64>, Error> {
-        let is_due = self.asked.is_none_or(|asked| asked.elapsed() >= LEASE_INTERVAL);
+        let is_due = self.asked.is_none_or(|asked| asked.elapsed() >= lease::INTERVAL);
         if !is_due {
             return Ok(self.epoch);
         }
@@ -118,7 +119,10 @@ impl Sequencer {
             Some(epoch) => lease::keep(&self.store, epoch).await?,
             None => {
                 self.epoch = lease::take(&self.store).await?;
-                self.ends.clear();
+                let next = self.failed.map(|failed| failed + 1);
+                if self.epoch.is_some() && self.epoch != next {
+                    self.ends.clear();
+                }
                 self.whole = None;
             }
         }
@@ -126,19 +130,13 @@ impl Sequencer {
     }
 
     async fn sequence(&mut self, epoch: i64) -> Result<Sequenced, Error> {
-        let is_whole = self.whole.is_none_or(|whole| whole.elapsed() >= WHOLE_INTERVAL);
-        let taken = self.take(is_whole).await?;
-        if is_whole && !taken.is_full {
-            self.whole = Some(Instant::now());
-        }
-        let is_full = taken.is_full;
-        let records = if taken.is_empty() {
-            0
-        } else {
-            let placed = self.place(taken).await?;
-            self.commit(epoch, placed).await?
+        let store = self.store.clone();
+        let (records, is_full) = self.append_due(epoch).await?;
+        let folding = async {
+            self.fold_some().await;
+            Ok(())
         };
-        self.fold_some().await;
+        lease::beside(&store, epoch, folding).await?;
         if self.counted.is_none_or(|counted| counted.elapsed() >= BACKLOG_INTERVAL) {
             self.counted = Some(Instant::now());
             self.show_backlog().await?;

@@ -8,6 +8,7 @@ mod fields;
 mod inclusion;
 mod interrupted;
 mod kept_keys;
+mod lease;
 mod proofs;
 mod reading;
 mod retention;

@@ -41,6 +41,13 @@ pub(super) struct Placed {
     pub(super) records: u64,
 }
 
+impl Placed {
+    /// The tenants whose logs grow.
+    pub(super) fn tenants(&self) -> impl Iterator<Item = &TenantId> {
+        self.ends.iter().map(|(tenant, _)| tenant)
+    }
+}
+
 type Groups = BTreeMap<TenantId, Vec<RecordBytes>>;
 
 /// Records that wait for another round.
@@ -95,6 +102,8 @@ impl Sequencer {
             }
         }
         self.journal_again(&mut placed, &later)?;
+        // If the round fails, the next one need not read them again.
+        self.ends.keep(read);
         Ok(placed)
     }
 
