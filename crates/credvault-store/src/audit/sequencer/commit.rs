@@ -18,7 +18,7 @@ use crate::audit::lease;
 use crate::audit::pieces::{allow_sequencing, insert};
 use crate::database::transaction::begin_write;
 use crate::entity::audit_journal::{Column, Entity};
-use crate::error::of_the_data;
+use crate::error::of_the_statement;
 use crate::integrity::alarm;
 
 /// How long records of a tenant wait whose rows the database refuses.
@@ -52,7 +52,7 @@ impl Sequencer {
     async fn commit(&mut self, epoch: i64, placed: Placed) -> Result<u64, Error> {
         let tx = match self.write(epoch, &placed).await {
             Ok(tx) => tx,
-            Err(Error::Unavailable(error)) if of_the_data(&error) => {
+            Err(Error::Unavailable(error)) if of_the_statement(&error) => {
                 // The first time, what this process believed may have been out of date.
                 self.ends.forget(placed.tenants());
                 self.failures += 1;
@@ -103,16 +103,18 @@ impl Sequencer {
     /// others need not.
     async fn find_refused(&mut self, placed: &Placed) {
         for rows in placed.rows.bundles.chunk_by(|one, next| one.tenant_id == next.tenant_id) {
+            let Some(row) = rows.first() else { continue };
+            let of_tenant = placed.rows.tiles.iter().filter(|tile| tile.tenant_id == row.tenant_id);
+            let tiles: Vec<_> = of_tenant.cloned().collect();
             let (store, database) = (&self.store, self.store.database());
             let tried = async {
                 let tx = begin_write(&store.writer(), database, &TenantId::platform()).await?;
                 allow_sequencing(&tx, database).await?;
-                insert(&tx, database, rows, &[]).await?;
+                insert(&tx, database, rows, &tiles).await?;
                 tx.rollback().await
             };
             if let Err(error) = tried.await
-                && of_the_data(&error)
-                && let Some(row) = rows.first()
+                && of_the_statement(&error)
             {
                 let tenant = TenantId::from_stored(row.tenant_id.clone());
                 alarm(&tenant, "audit_log", [0; 16]);

@@ -12,6 +12,7 @@ use crate::on_both;
 on_both![
     records_of_a_tenant_whose_key_does_not_open_wait_for_it,
     a_log_that_was_altered_holds_up_no_other,
+    a_tile_that_was_added_holds_up_no_other_log,
     a_row_that_does_not_open_is_set_aside,
     records_of_tenants_that_never_were_are_in_the_platforms_log,
     a_suspended_tenant_is_recorded_and_a_rotated_key_goes_on,
@@ -69,6 +70,38 @@ async fn a_log_that_was_altered_holds_up_no_other(fixture: &Fixture) {
     assert_eq!(tree(fixture, "beta").await, 4);
     assert_eq!(journal_rows(fixture).await, 1);
     assert_eq!(ids(fixture, "acme").await.len(), 7, "nothing is lost");
+}
+
+async fn a_tile_that_was_added_holds_up_no_other_log(fixture: &Fixture) {
+    let (acme, beta) = (fixture.tenant("acme").await, fixture.tenant("beta").await);
+    fixture.sequence().await;
+    let zeros = |bytes: u32| match &fixture.postgres {
+        Some(_) => format!("decode(repeat('00', {bytes}), 'hex')"),
+        None => format!("zeroblob({bytes})"),
+    };
+    let tile = format!("INSERT INTO audit_tiles VALUES ('acme', 0, 1, {}, {})", zeros(8192), zeros(32));
+    fixture.execute(&tile).await;
+    // One round has the whole second bundle, and so its tile.
+    record(fixture, &acme, 600).await;
+    record(fixture, &beta, 3).await;
+    let mut sequencer = fixture.store.sequencer();
+    let (mut failed, mut ended) = (0, false);
+    while !ended && failed < 5 {
+        match sequencer.round().await {
+            Ok(done) => ended = !done.more,
+            Err(_) => failed += 1,
+        }
+    }
+    assert!(ended, "one log holds up all");
+    sequencer.stop().await;
+    assert_eq!(tree(fixture, "beta").await, 4);
+    assert!(journal_rows(fixture).await > 0);
+    assert_eq!(ids(fixture, "acme").await.len(), 601, "nothing is lost");
+
+    fixture.execute("DELETE FROM audit_tiles WHERE tenant_id = 'acme' AND level = 0 AND number = 1").await;
+    fixture.clock.advance(Duration::from_secs(61));
+    fixture.sequence().await;
+    assert_eq!((journal_rows(fixture).await, tree(fixture, "acme").await), (0, 601));
 }
 
 async fn a_row_that_does_not_open_is_set_aside(fixture: &Fixture) {
