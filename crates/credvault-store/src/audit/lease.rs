@@ -4,11 +4,11 @@
 use std::time::Duration;
 
 use credvault_domain::{TenantId, Timestamp};
-use sea_orm::{ConnectionTrait as _, DatabaseTransaction, Statement};
+use sea_orm::{ConnectionTrait as _, DatabaseTransaction, DbBackend, Statement};
 
 use crate::database::pieces::execute;
 use crate::database::transaction::{Access, begin};
-use crate::{Error, Store};
+use crate::{Database, Error, Store};
 
 /// How long a holder may be silent before another process takes over.
 const LEASE: Duration = Duration::from_secs(3);
@@ -45,6 +45,17 @@ pub(super) async fn extend(store: &Store, tx: &DatabaseTransaction, epoch: i64) 
     let sql = "UPDATE audit_sequencer SET lease_time = $3 WHERE tenant_id = $1 AND epoch = $2";
     let values = [TenantId::PLATFORM.into(), epoch.into(), lease.into()];
     if execute(tx, sql, values).await? == 1 { Ok(()) } else { Err(Error::Conflict) }
+}
+
+/// Lets the database end a transaction whose process stands still for as long as its lease lasts: it holds the lease's row, for
+/// which the next holder waits.
+pub(super) async fn end_if_silent(tx: &DatabaseTransaction, database: Database) -> Result<(), Error> {
+    if database == Database::Postgres {
+        let sql = "SELECT set_config('idle_in_transaction_session_timeout', $1, true)";
+        let values = [LEASE.as_millis().to_string().into()];
+        tx.execute_raw(Statement::from_sql_and_values(DbBackend::Postgres, sql, values)).await?;
+    }
+    Ok(())
 }
 
 /// Extends the lease while there is nothing to do.
