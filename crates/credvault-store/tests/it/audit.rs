@@ -9,6 +9,7 @@ mod inclusion;
 mod interrupted;
 mod kept_keys;
 mod lease;
+mod moved;
 mod proofs;
 mod reading;
 mod retention;
