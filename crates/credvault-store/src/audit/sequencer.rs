@@ -1,6 +1,7 @@
 //! The sequencer: it takes records from the journal and appends them to their tenants' logs, on one process at a time. Each
 //! round is one transaction: what is taken goes, and what is appended stays, together or not at all.
 
+mod aside;
 mod commit;
 mod placing;
 mod taking;
@@ -10,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use credvault_domain::{TenantId, chain};
 use futures::StreamExt as _;
+use uuid::Uuid;
 
 use super::ends::Ends;
 use super::fold::fold;
@@ -47,6 +49,9 @@ pub struct Sequencer {
     /// When rows of any age were last looked for, and none was left.
     whole: Option<Instant>,
     counted: Option<Instant>,
+    /// When all rows that are set aside were last looked at, and the one behind which the next look begins.
+    looked: Option<Instant>,
+    aside: Uuid,
     /// Logs with pieces to be joined.
     to_fold: BTreeSet<TenantId>,
     /// Tenants whose rows the database has refused, and until when their records wait.
@@ -66,6 +71,8 @@ impl Store {
             asked: None,
             whole: None,
             counted: None,
+            looked: None,
+            aside: Uuid::nil(),
             to_fold: BTreeSet::new(),
             refused: HashMap::new(),
             failures: 0,

@@ -38,6 +38,7 @@ impl Sequencer {
 
     /// Takes what is due, if anything is, and finds its places. Gives whether there may be more.
     async fn prepare(&mut self) -> Result<(Option<Placed>, bool), Error> {
+        self.take_back().await?;
         let is_whole = self.whole.is_none_or(|whole| whole.elapsed() >= WHOLE_INTERVAL);
         let taken = self.take(is_whole).await?;
         if is_whole && !taken.is_full {

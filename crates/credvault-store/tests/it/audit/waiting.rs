@@ -14,6 +14,7 @@ on_both![
     a_log_that_was_altered_holds_up_no_other,
     a_tile_that_was_added_holds_up_no_other_log,
     a_row_that_does_not_open_is_set_aside,
+    a_row_that_was_set_aside_and_opens_comes_back,
     records_of_tenants_that_never_were_are_in_the_platforms_log,
     a_suspended_tenant_is_recorded_and_a_rotated_key_goes_on,
     an_erased_tenants_log_proves_and_tells_nothing,
@@ -118,6 +119,17 @@ async fn a_row_that_does_not_open_is_set_aside(fixture: &Fixture) {
     let aside = format!("audit_journal WHERE due_time = {}", i64::MAX);
     assert!(fixture.count(&aside).await >= 1);
     assert_eq!(fixture.count(&aside).await, journal_rows(fixture).await);
+}
+
+async fn a_row_that_was_set_aside_and_opens_comes_back(fixture: &Fixture) {
+    let acme = fixture.tenant("acme").await;
+    for due in [i64::MAX, i64::MAX - 1] {
+        record(fixture, &acme, 3).await;
+        fixture.execute(&format!("UPDATE audit_journal SET due_time = {due}")).await;
+        fixture.sequence().await;
+        assert_eq!(journal_rows(fixture).await, 0, "{due}");
+    }
+    assert_eq!(tree(fixture, "acme").await, 7);
 }
 
 async fn records_of_tenants_that_never_were_are_in_the_platforms_log(fixture: &Fixture) {
