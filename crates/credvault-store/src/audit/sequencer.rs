@@ -56,8 +56,19 @@ pub struct Sequencer {
     to_fold: BTreeSet<TenantId>,
     /// Tenants whose rows the database has refused, and until when their records wait.
     refused: HashMap<TenantId, Instant>,
+    /// Tenants whose log was not to be had, and how their records wait.
+    rests: HashMap<TenantId, Rest>,
     /// How many rounds in a row the database has refused.
     failures: u32,
+}
+
+/// How the records of a tenant wait whose log is not to be had.
+struct Rest {
+    time: Duration,
+    /// Until when its log is not looked for.
+    until: Instant,
+    /// Whether its key was asked for, and not only left because that of another was refused.
+    was_asked: bool,
 }
 
 impl Store {
@@ -75,6 +86,7 @@ impl Store {
             aside: Uuid::nil(),
             to_fold: BTreeSet::new(),
             refused: HashMap::new(),
+            rests: HashMap::new(),
             failures: 0,
         }
     }

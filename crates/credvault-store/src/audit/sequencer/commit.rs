@@ -92,6 +92,13 @@ impl Sequencer {
                 .exec(&tx)
                 .await?;
         }
+        for (due_time, ids) in &placed.resting {
+            Entity::update_many()
+                .col_expr(Column::DueTime, Expr::value(*due_time))
+                .filter(Column::Id.is_in(ids.iter().copied()))
+                .exec(&tx)
+                .await?;
+        }
         if journal::delete(&tx, database, &placed.ids).await? != placed.ids.len() as u64 {
             return Err(Error::Conflict);
         }
