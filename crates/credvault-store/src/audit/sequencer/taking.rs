@@ -1,7 +1,5 @@
 //! Taking rows of the journal that are due, and opening them. They go only with the transaction that places their records.
 
-use std::time::Duration;
-
 use credvault_domain::TenantId;
 use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _};
@@ -9,7 +7,7 @@ use uuid::Uuid;
 
 use super::Sequencer;
 use crate::Error;
-use crate::audit::journal::{Entry, JournalKeys, lowest_id};
+use crate::audit::journal::{Entry, JournalKeys, LATELY, lowest_id};
 use crate::entity::audit_journal::{Column, Entity, Model};
 use crate::integrity::alarm;
 
@@ -21,8 +19,6 @@ const RECORDS: i64 = 32 * 1024;
 const BYTES: i64 = 16 * 1024 * 1024;
 /// How many bytes of opened records a round takes, and perhaps a row more: what is sealed may have been packed to little.
 const OPENED_BYTES: usize = 64 * 1024 * 1024;
-/// How old rows are that most rounds look for. Clocks of replicas differ by less.
-const LATELY: Duration = Duration::from_secs(60);
 
 /// What a round has found in the journal.
 #[derive(Default)]
@@ -42,7 +38,7 @@ impl Taken {
 }
 
 impl Sequencer {
-    /// Reads rows that are due: of any age, or of the last minute. The beginning of the index is full of rows that are gone.
+    /// Reads rows that are due: of any age, or of the last minute.
     pub(super) async fn take(&self, of_any_age: bool) -> Result<Taken, Error> {
         let now = self.store.now();
         let lowest = if of_any_age { Uuid::nil() } else { lowest_id(now.before(LATELY)) };

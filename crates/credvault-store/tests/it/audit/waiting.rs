@@ -1,6 +1,6 @@
 //! Records whose log is not to be had wait, and hold up no others.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use credvault_domain::{Action, TenantId, TenantState};
 use uuid::Uuid;
@@ -16,6 +16,7 @@ on_both![
     a_tile_that_was_added_holds_up_no_other_log,
     a_row_that_does_not_open_is_set_aside,
     a_row_that_was_set_aside_and_opens_comes_back,
+    a_reader_does_not_wait_for_rows_that_are_long_overdue,
     records_of_tenants_that_never_were_are_in_the_platforms_log,
     a_suspended_tenant_is_recorded_and_a_rotated_key_goes_on,
     an_erased_tenants_log_proves_and_tells_nothing,
@@ -143,6 +144,22 @@ async fn a_row_that_was_set_aside_and_opens_comes_back(fixture: &Fixture) {
         assert_eq!(journal_rows(fixture).await, 0, "{due}");
     }
     assert_eq!(tree(fixture, "acme").await, 7);
+}
+
+async fn a_reader_does_not_wait_for_rows_that_are_long_overdue(fixture: &Fixture) {
+    let acme = fixture.tenant("acme").await;
+    fixture.sequence().await;
+    record(fixture, &acme, 3).await;
+    // A row of this moment is waited for, for a second at most.
+    let checkpoint = async || {
+        let begun = Instant::now();
+        fixture.store.audit().checkpoint(&acme).await.unwrap();
+        begun.elapsed()
+    };
+    assert!(checkpoint().await >= Duration::from_secs(1));
+    fixture.clock.advance(Duration::from_secs(61));
+    assert!(checkpoint().await < Duration::from_secs(1), "it has waited for what is long overdue");
+    assert_eq!(ids(fixture, "acme").await.len(), 4, "it is listed all the same");
 }
 
 async fn records_of_tenants_that_never_were_are_in_the_platforms_log(fixture: &Fixture) {
