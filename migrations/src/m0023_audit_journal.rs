@@ -31,7 +31,8 @@ const STATEMENTS: &[&str] = &[
         key_version {int} NOT NULL,
         sealed {bytes} NOT NULL,
         create_time {int} NOT NULL,
-        PRIMARY KEY (tenant_id, number)
+        PRIMARY KEY (tenant_id, number),
+        FOREIGN KEY (tenant_id, key_version) REFERENCES tenant_keys (tenant_id, version)
     ){strict}",
     // What calls wait for. A row has the records of one commit, of any tenants, so it has no tenant itself; all of it is sealed
     // under an audit key of the platform.

@@ -12,7 +12,7 @@ use credvault_domain::{StateError, TenantId, ToolName, Version, Violations};
 use sea_orm::DbErr;
 
 use sql::does_not_decode;
-pub(crate) use sql::{of_the_data, of_the_url, sql_state, still_referenced, violates};
+pub(crate) use sql::{of_the_data, of_the_statement, of_the_url, sql_state, still_referenced, violates};
 pub use unaccepted::{AuthorizationError, ConfirmationError, ConnectSessionError};
 pub use unproved::Unproved;
 

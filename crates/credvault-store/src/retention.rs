@@ -46,11 +46,11 @@ impl Store {
         let erasures = self.finish_usage_erasures().await;
         let endpoints = self.finish_endpoint_deletions().await;
         let tenants = self.finish_erasures().await;
-        let moved = self.move_audit_events().await;
         let (purged, forgotten) = if self.clock().is_trusted() {
+            let moved = self.move_audit_events().await;
             // Side by side, so that much of the one does not hold up the other.
             let (purged, forgotten) = tokio::join!(self.purge_all(), self.forget());
-            (purged, self.care_for_audit_logs().await.and(forgotten))
+            (purged, moved.and(self.care_for_audit_logs().await).and(forgotten))
         } else {
             tracing::warn!(
                 "nothing is purged or forgotten while the clock differs from the database's by too much"
@@ -58,7 +58,7 @@ impl Store {
             (Ok(0), Ok(()))
         };
         self.show_backlog().await;
-        users.and(erasures).and(endpoints).and(tenants).and(moved).and(forgotten).and(purged)
+        users.and(erasures).and(endpoints).and(tenants).and(forgotten).and(purged)
     }
 
     /// What upkeep has to do, in the order of its tables.

@@ -17,7 +17,7 @@ use crate::database::transaction::{Access, begin};
 use crate::integrity::alarm;
 use crate::{Error, Store};
 
-/// For how long an end is used before it is read again: then a new key of the tenant, or its erasure, is noticed.
+/// For how long at most an end is used before it is read again: then a new key of the tenant, or its erasure, is noticed.
 const LIFETIME: Duration = Duration::from_secs(300);
 /// How many ends are kept at most; each takes about a kilobyte.
 const MAX_ENDS: usize = 20_000;
@@ -32,7 +32,8 @@ pub(super) struct End {
     pub(super) settled: i64,
     /// How many pieces there are that are not joined.
     pub(super) pieces: usize,
-    read: Instant,
+    /// Until when it is used.
+    until: Instant,
 }
 
 /// What was found at the end of a log.
@@ -49,14 +50,15 @@ pub(super) struct Ends(HashMap<TenantId, End>);
 
 impl Ends {
     pub(super) fn get(&self, tenant: &TenantId) -> Option<&End> {
-        self.0.get(tenant).filter(|end| end.read.elapsed() < LIFETIME)
+        self.0.get(tenant).filter(|end| Instant::now() < end.until)
     }
 
     /// Keeps ends, after what they say was committed.
     pub(super) fn keep(&mut self, ends: impl IntoIterator<Item = (TenantId, End)>) {
         self.0.extend(ends);
         if self.0.len() > MAX_ENDS {
-            self.0.retain(|_, end| end.read.elapsed() < LIFETIME / 2);
+            let soon = Instant::now() + LIFETIME / 4;
+            self.0.retain(|_, end| soon < end.until);
         }
         // All of them are used: to read some again is cheaper than to keep count of which.
         if self.0.len() > MAX_ENDS {
@@ -69,6 +71,13 @@ impl Ends {
         if let Some(end) = self.0.get_mut(tenant) {
             let size = column(end.log.frontier().size());
             (end.settled, end.pieces) = (size - size % BUNDLE_RECORDS, 1);
+        }
+    }
+
+    /// Forgets the ends of logs that may have grown.
+    pub(super) fn forget<'a>(&mut self, tenants: impl IntoIterator<Item = &'a TenantId>) {
+        for tenant in tenants {
+            self.0.remove(tenant);
         }
     }
 
@@ -123,7 +132,7 @@ async fn end(
     let row = newest(tx, tenant).await?;
     let key = keys.as_ref().map(|(number, key, _)| (*number, Arc::clone(key)));
     let Some(row) = row else {
-        return Ok(End { log: TenantLog::begin(), key, settled: 0, pieces: 0, read: Instant::now() });
+        return Ok(End { log: TenantLog::begin(), key, settled: 0, pieces: 0, until: until(store)? });
     };
     let altered = || {
         alarm(tenant, "audit_log", [0; 16]);
@@ -141,7 +150,15 @@ async fn end(
     };
     let log = TenantLog::resume(frontier, seed).ok_or_else(altered)?;
     let settled = row.settled;
-    Ok(End { log, key, settled, pieces: pieces(tx, tenant, settled).await?.len(), read: Instant::now() })
+    Ok(End { log, key, settled, pieces: pieces(tx, tenant, settled).await?.len(), until: until(store)? })
+}
+
+/// Until when an end is used that is read now. Ends that are read together must not have to be read again together.
+fn until(store: &Store) -> Result<Instant, Error> {
+    let mut random = [0];
+    store.keyring().random().fill(&mut random).map_err(|error| Error::Key(error.into()))?;
+    let [part] = random.map(u32::from);
+    Ok(Instant::now() + LIFETIME / 2 + LIFETIME / 512 * part)
 }
 
 fn seed(store: &Store) -> Result<BundleSeed, Error> {

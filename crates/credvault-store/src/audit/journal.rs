@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use credvault_audit::{Record, RecordBytes, RecordTooLong};
 use credvault_crypto::{AuditKey, Context};
@@ -29,6 +30,9 @@ const VERSION: u8 = 1;
 pub(crate) const MAX_ROW_BYTES: usize = 1024 * 1024;
 /// How many ids one statement of SQLite names.
 const IDS_AT_ONCE: usize = 1000;
+/// How old rows are that are looked for all the time: the beginning of the index is full of rows that are gone. Clocks of
+/// replicas differ by less.
+pub(super) const LATELY: Duration = Duration::from_secs(60);
 /// The time of a row that is set aside, because it does not open.
 pub(super) const SET_ASIDE: i64 = i64::MAX;
 
@@ -242,7 +246,7 @@ mod tests {
         let row = keys.seal(&entries, (time, 5), &SystemRandom).expect("seals");
         assert_eq!((row.key_number, row.due_time, row.records), (2, 5, 3));
         assert_eq!(keys.open(&row).expect("opens"), entries);
-        assert!(row.id > lowest_id(time.before(std::time::Duration::from_millis(1))));
+        assert!(row.id > lowest_id(time.before(Duration::from_millis(1))));
         for altered in [
             Model { id: Uuid::from_u128(1), ..row.clone() },
             Model { key_number: 1, ..row.clone() },

@@ -4,14 +4,16 @@
 use std::time::Duration;
 
 use credvault_domain::{TenantId, Timestamp};
-use sea_orm::{ConnectionTrait as _, DatabaseTransaction, Statement};
+use sea_orm::{ConnectionTrait as _, DatabaseTransaction, DbBackend, Statement};
 
 use crate::database::pieces::execute;
 use crate::database::transaction::{Access, begin};
-use crate::{Error, Store};
+use crate::{Database, Error, Store};
 
 /// How long a holder may be silent before another process takes over.
 const LEASE: Duration = Duration::from_secs(3);
+/// How often the lease is asked for while another process has it, and extended by its holder.
+pub(super) const INTERVAL: Duration = Duration::from_secs(1);
 
 fn lease_time(now: i64) -> i64 {
     Timestamp::from_micros(now).after(LEASE).micros()
@@ -45,11 +47,46 @@ pub(super) async fn extend(store: &Store, tx: &DatabaseTransaction, epoch: i64) 
     if execute(tx, sql, values).await? == 1 { Ok(()) } else { Err(Error::Conflict) }
 }
 
+/// Lets the database end a transaction whose process stands still for as long as its lease lasts: it holds the lease's row, for
+/// which the next holder waits.
+pub(super) async fn end_if_silent(tx: &DatabaseTransaction, database: Database) -> Result<(), Error> {
+    if database == Database::Postgres {
+        let sql = "SELECT set_config('idle_in_transaction_session_timeout', $1, true)";
+        let values = [LEASE.as_millis().to_string().into()];
+        tx.execute_raw(Statement::from_sql_and_values(DbBackend::Postgres, sql, values)).await?;
+    }
+    Ok(())
+}
+
 /// Extends the lease while there is nothing to do.
 pub(super) async fn keep(store: &Store, epoch: i64) -> Result<(), Error> {
     let tx = store.begin_bookkeeping(&TenantId::platform()).await?;
     extend(store, &tx, epoch).await?;
     Ok(tx.commit().await?)
+}
+
+/// Does work that may take longer than the lease lasts, and extends the lease meanwhile.
+///
+/// # Errors
+/// [`Error::Conflict`] if another process has the lease; the errors of the work.
+pub(super) async fn beside<T>(
+    store: &Store,
+    epoch: i64,
+    work: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    let keeping = async {
+        loop {
+            tokio::time::sleep(INTERVAL).await;
+            // After any other error it is tried again: the transaction of the round finds out whether the lease was lost.
+            if matches!(keep(store, epoch).await, Err(Error::Conflict)) {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        done = work => done,
+        () = keeping => Err(Error::Conflict),
+    }
 }
 
 /// Gives the lease away, so that another process need not wait for its end.

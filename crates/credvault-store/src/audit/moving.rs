@@ -1,13 +1,14 @@
 //! Moving the records of `audit_events`, which earlier releases wrote, into the journal, from where they come into their logs.
 //! A page and the position that follows it are one transaction, so each record is moved once, however often this is interrupted.
 //!
-//! Records of tenants that never were stay there: no call reaches them.
+//! Records of tenants that never were stay there: no call reaches them. A row that was altered so that it is no record stays, too,
+//! with those after it, until an administrator of the database has put it right or deleted it: each look at it raises an alarm.
 
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use credvault_audit::{Record, RecordBytes};
-use credvault_domain::TenantId;
+use credvault_domain::{TenantId, Timestamp};
 use sea_orm::{
     ColumnTrait as _, ConnectionTrait as _, DatabaseTransaction, EntityTrait as _, QueryFilter as _,
     QueryOrder as _, QuerySelect as _, Statement,
@@ -62,17 +63,22 @@ impl Store {
     async fn move_page(&self, tenant: &TenantId) -> Result<u64, Error> {
         let tx = self.begin_bookkeeping(tenant).await?;
         let now = self.now();
+        // Rows that are still to be written must not be passed: their ids are of other replicas' clocks, so neither this clock
+        // nor the database's alone decides which are old.
+        let settled = now.min(Timestamp::from_micros(self.database_time(&tx).await?)).before(SETTLED);
         let position = locked_position(&tx, self.database(), tenant).await?;
         let rows = Entity::find()
             .filter(Column::TenantId.eq(tenant.as_str()))
             .filter(Column::Id.gt(position))
-            .filter(Column::Id.lt(lowest_id(now.before(SETTLED))))
+            .filter(Column::Id.lt(lowest_id(settled)))
             .order_by_asc(Column::Id)
             .limit(PAGE)
             .all(&tx)
             .await?;
-        let (moved, last) = (rows.len() as u64, rows.last().map_or(position, |row| row.id));
-        let entries: Vec<_> = rows.into_iter().filter_map(|row| entry(tenant, row)).collect();
+        let ids: Vec<_> = rows.iter().map(|row| row.id).collect();
+        let entries: Vec<_> = rows.into_iter().map_while(|row| entry(tenant, row)).collect();
+        let last = ids.iter().take(entries.len()).next_back().copied().unwrap_or(position);
+        let moved = entries.len() as u64;
         let rows = self.journal_keys().seal_all(&entries, (now, 0), self.keyring().random())?;
         journal::insert(&tx, rows).await?;
         // A tenant with more is due at once.
@@ -98,7 +104,7 @@ async fn locked_position(
     Ok(tx.query_one_raw(asked).await?.ok_or(Error::Integrity)?.try_get("", "position")?)
 }
 
-/// A row as an entry of the journal. One that was altered by hand so that it is no record stays where it is.
+/// A row as an entry of the journal; none if it was altered so that it is no record.
 fn entry(tenant: &TenantId, row: Model) -> Option<Entry> {
     let id = row.id;
     match record(row) {

@@ -1,6 +1,7 @@
 //! The sequencer: it takes records from the journal and appends them to their tenants' logs, on one process at a time. Each
 //! round is one transaction: what is taken goes, and what is appended stays, together or not at all.
 
+mod aside;
 mod commit;
 mod placing;
 mod taking;
@@ -10,14 +11,13 @@ use std::time::{Duration, Instant};
 
 use credvault_domain::{TenantId, chain};
 use futures::StreamExt as _;
+use uuid::Uuid;
 
 use super::ends::Ends;
 use super::fold::fold;
 use super::lease;
 use crate::{Error, Store};
 
-/// How often the lease is asked for while another process has it, and extended while there is nothing to do.
-const LEASE_INTERVAL: Duration = Duration::from_secs(1);
 /// How often rows of any age are looked for, and not only those of the last minute: a commit may come late.
 const WHOLE_INTERVAL: Duration = Duration::from_secs(30);
 /// How often the backlog is counted.
@@ -42,17 +42,33 @@ pub struct Sequencer {
     ends: Ends,
     /// The epoch of the lease, while it is held.
     epoch: Option<i64>,
+    /// The epoch in which a round failed. If this process also gets the next one, no other has written meanwhile.
+    failed: Option<i64>,
     /// When the lease was last asked for or extended.
     asked: Option<Instant>,
     /// When rows of any age were last looked for, and none was left.
     whole: Option<Instant>,
     counted: Option<Instant>,
+    /// When all rows that are set aside were last looked at, and the one behind which the next look begins.
+    looked: Option<Instant>,
+    aside: Uuid,
     /// Logs with pieces to be joined.
     to_fold: BTreeSet<TenantId>,
     /// Tenants whose rows the database has refused, and until when their records wait.
     refused: HashMap<TenantId, Instant>,
+    /// Tenants whose log was not to be had, and how their records wait.
+    rests: HashMap<TenantId, Rest>,
     /// How many rounds in a row the database has refused.
     failures: u32,
+}
+
+/// How the records of a tenant wait whose log is not to be had.
+struct Rest {
+    time: Duration,
+    /// Until when its log is not looked for.
+    until: Instant,
+    /// Whether its key was asked for, and not only left because that of another was refused.
+    was_asked: bool,
 }
 
 impl Store {
@@ -62,11 +78,15 @@ impl Store {
             store: self.clone(),
             ends: Ends::default(),
             epoch: None,
+            failed: None,
             asked: None,
             whole: None,
             counted: None,
+            looked: None,
+            aside: Uuid::nil(),
             to_fold: BTreeSet::new(),
             refused: HashMap::new(),
+            rests: HashMap::new(),
             failures: 0,
         }
     }
@@ -86,9 +106,9 @@ impl Sequencer {
             Err(error) => Err(error),
         };
         if done.is_err() {
-            // Another process may have the lease, or a commit of unknown end may have succeeded.
-            (self.epoch, self.asked) = (None, None);
-            self.ends.clear();
+            // Another process may have the lease.
+            self.failed = self.epoch.take().or(self.failed);
+            self.asked = None;
         }
         done
     }
@@ -109,7 +129,7 @@ impl Sequencer {
 
     /// The epoch, if this process has the lease or gets it.
     async fn hold(&mut self) -> Result<Option<i64>, Error> {
-        let is_due = self.asked.is_none_or(|asked| asked.elapsed() >= LEASE_INTERVAL);
+        let is_due = self.asked.is_none_or(|asked| asked.elapsed() >= lease::INTERVAL);
         if !is_due {
             return Ok(self.epoch);
         }
@@ -118,7 +138,10 @@ impl Sequencer {
             Some(epoch) => lease::keep(&self.store, epoch).await?,
             None => {
                 self.epoch = lease::take(&self.store).await?;
-                self.ends.clear();
+                let next = self.failed.map(|failed| failed + 1);
+                if self.epoch.is_some() && self.epoch != next {
+                    self.ends.clear();
+                }
                 self.whole = None;
             }
         }
@@ -126,19 +149,13 @@ impl Sequencer {
     }
 
     async fn sequence(&mut self, epoch: i64) -> Result<Sequenced, Error> {
-        let is_whole = self.whole.is_none_or(|whole| whole.elapsed() >= WHOLE_INTERVAL);
-        let taken = self.take(is_whole).await?;
-        if is_whole && !taken.is_full {
-            self.whole = Some(Instant::now());
-        }
-        let is_full = taken.is_full;
-        let records = if taken.is_empty() {
-            0
-        } else {
-            let placed = self.place(taken).await?;
-            self.commit(epoch, placed).await?
+        let store = self.store.clone();
+        let (records, is_full) = self.append_due(epoch).await?;
+        let folding = async {
+            self.fold_some().await;
+            Ok(())
         };
-        self.fold_some().await;
+        lease::beside(&store, epoch, folding).await?;
         if self.counted.is_none_or(|counted| counted.elapsed() >= BACKLOG_INTERVAL) {
             self.counted = Some(Instant::now());
             self.show_backlog().await?;

@@ -11,7 +11,7 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::journal::SET_ASIDE;
+use super::journal::{LATELY, SET_ASIDE, lowest_id};
 use crate::entity::audit_journal::{Column, Entity};
 use crate::{Error, Store};
 
@@ -38,19 +38,26 @@ impl Store {
 
     /// Waits if more than `few` rows are in the journal.
     async fn await_rows(&self, few: u64) -> Result<(), Error> {
-        let db = self.reader();
+        let (db, now) = (self.reader(), self.now());
+        // An older row waits for a sequencer that is far behind: no reader waits with it.
+        let lowest = lowest_id(now.before(LATELY));
         let many = Entity::find()
             .select_only()
             .column(Column::Id)
-            .filter(Column::DueTime.lte(self.now().micros()))
+            .filter(Column::DueTime.lte(now.micros()))
+            .filter(Column::Id.gte(lowest))
             .order_by_desc(Column::Id)
             .limit(few + 1);
         let ids: Vec<Uuid> = many.into_tuple().all(&db).await?;
         let Some(newest) = ids.first().filter(|_| ids.len() as u64 > few) else { return Ok(()) };
-        let sql = "SELECT 1 AS one FROM audit_journal WHERE id <= $1 AND due_time = 0 LIMIT 1";
+        let sql = "SELECT 1 AS one FROM audit_journal WHERE id BETWEEN $1 AND $2 AND due_time = 0 LIMIT 1";
         let gone = async {
             loop {
-                let left = Statement::from_sql_and_values(db.get_database_backend(), sql, [(*newest).into()]);
+                let left = Statement::from_sql_and_values(
+                    db.get_database_backend(),
+                    sql,
+                    [lowest.into(), (*newest).into()],
+                );
                 if db.query_one_raw(left).await?.is_none() {
                     return Ok(());
                 }

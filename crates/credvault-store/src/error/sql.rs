@@ -41,6 +41,12 @@ pub(crate) fn of_the_data(error: &DbErr) -> bool {
     })
 }
 
+/// Whether `error` is about the statement that was sent, with its data: the database answers the next one. Beside errors of the
+/// data, PostgreSQL's limits of a statement and its timeout.
+pub(crate) fn of_the_statement(error: &DbErr) -> bool {
+    of_the_data(error) || sql_state(error).is_some_and(|code| code.starts_with("54") || code == "57014")
+}
+
 /// Whether `error` is a violation of a unique index: PostgreSQL names the index, SQLite its columns.
 pub(crate) fn violates(error: &DbErr, index: &str, column: &str) -> bool {
     match error.sql_err() {

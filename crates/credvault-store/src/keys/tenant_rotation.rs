@@ -270,7 +270,7 @@ impl Keys<'_> {
     async fn destroy_due(&self, tenant: &TenantId, now: Timestamp) -> Result<u64, Error> {
         let mut destroyed = 0;
         for version in self.due_keys(tenant, now).await? {
-            match self.destroy(tenant, version).await {
+            match self.destroy_without_audit_keys(tenant, version).await {
                 Ok(()) => destroyed += 1,
                 // An open consent, or a record that does not open.
                 Err(Error::Unavailable(error)) if still_referenced(&error) => {
@@ -291,6 +291,39 @@ impl Keys<'_> {
         execute(&tx, sql, [tenant.as_str().into(), next.into()]).await?;
         tx.commit().await?;
         Ok(destroyed)
+    }
+
+    /// Destroys a key. If something is still under it, that may be audit keys: an earlier release that ends a rotation does not
+    /// know them, so they are sealed anew first.
+    async fn destroy_without_audit_keys(&self, tenant: &TenantId, version: i64) -> Result<(), Error> {
+        match self.destroy(tenant, version).await {
+            Err(Error::Unavailable(error)) if still_referenced(&error) => {
+                if self.reseal_audit_keys(tenant).await? == 0 {
+                    return Err(Error::Unavailable(error));
+                }
+                self.destroy(tenant, version).await
+            }
+            destroyed => destroyed,
+        }
+    }
+
+    /// Seals audit keys anew that are under an older key, and tells how many they were.
+    async fn reseal_audit_keys(&self, tenant: &TenantId) -> Result<i64, Error> {
+        let (mut cursor, mut resealed) = (Cursor::of_audit_keys(), 0);
+        loop {
+            let (mut change, _) = self.store.own_sealing_change(tenant).await?;
+            let newest = i64::from(change.key()?.version());
+            let batch = reseal::batch(&change, &cursor, newest, reseal::BATCH).await?;
+            let Some(next) = batch.next else {
+                change.tx.rollback().await?;
+                return Ok(resealed);
+            };
+            if batch.resealed > 0 {
+                change.record_change(ChangeSubject::Tenant, ChangeKind::Updated, None);
+            }
+            let _ = change.commit(()).await?;
+            (cursor, resealed) = (next, resealed + batch.resealed);
+        }
     }
 
     /// The versions of a tenant's keys whose time is over; never the newest.

@@ -4,30 +4,58 @@ use std::time::{Duration, Instant};
 
 use credvault_domain::{TenantId, Timestamp};
 use sea_orm::sea_query::Expr;
-use sea_orm::{ColumnTrait as _, ConnectionTrait as _, EntityTrait as _, QueryFilter as _, Statement};
+use sea_orm::{
+    ColumnTrait as _, ConnectionTrait as _, DatabaseTransaction, EntityTrait as _, QueryFilter as _,
+    Statement,
+};
 use uuid::Uuid;
 
-use super::Sequencer;
 use super::placing::Placed;
+use super::{Sequencer, WHOLE_INTERVAL};
 use crate::Error;
 use crate::audit::journal::{self, SET_ASIDE};
 use crate::audit::lease;
 use crate::audit::pieces::{allow_sequencing, insert};
 use crate::database::transaction::begin_write;
 use crate::entity::audit_journal::{Column, Entity};
-use crate::error::of_the_data;
+use crate::error::of_the_statement;
 use crate::integrity::alarm;
 
 /// How long records of a tenant wait whose rows the database refuses.
 const REFUSED: Duration = Duration::from_secs(300);
 
 impl Sequencer {
+    /// Appends what is due to its logs. Gives how many records those were, and whether there may be more.
+    pub(super) async fn append_due(&mut self, epoch: i64) -> Result<(u64, bool), Error> {
+        let store = self.store.clone();
+        let (placed, is_full) = lease::beside(&store, epoch, self.prepare()).await?;
+        let records = match placed {
+            Some(placed) => self.commit(epoch, placed).await?,
+            None => 0,
+        };
+        Ok((records, is_full))
+    }
+
+    /// Takes what is due, if anything is, and finds its places. Gives whether there may be more.
+    async fn prepare(&mut self) -> Result<(Option<Placed>, bool), Error> {
+        self.take_back().await?;
+        let is_whole = self.whole.is_none_or(|whole| whole.elapsed() >= WHOLE_INTERVAL);
+        let taken = self.take(is_whole).await?;
+        if is_whole && !taken.is_full {
+            self.whole = Some(Instant::now());
+        }
+        let is_full = taken.is_full;
+        let placed = if taken.is_empty() { None } else { Some(self.place(taken).await?) };
+        Ok((placed, is_full))
+    }
+
     /// Writes a round and keeps the ends of its logs. Gives the number of records that it has appended.
-    pub(super) async fn commit(&mut self, epoch: i64, placed: Placed) -> Result<u64, Error> {
-        match self.write(epoch, &placed).await {
-            Ok(()) => {}
-            Err(Error::Unavailable(error)) if of_the_data(&error) => {
+    async fn commit(&mut self, epoch: i64, placed: Placed) -> Result<u64, Error> {
+        let tx = match self.write(epoch, &placed).await {
+            Ok(tx) => tx,
+            Err(Error::Unavailable(error)) if of_the_statement(&error) => {
                 // The first time, what this process believed may have been out of date.
+                self.ends.forget(placed.tenants());
                 self.failures += 1;
                 if self.failures > 1 {
                     self.find_refused(&placed).await;
@@ -35,7 +63,10 @@ impl Sequencer {
                 return Err(Error::Unavailable(error));
             }
             Err(error) => return Err(error),
-        }
+        };
+        // A commit that fails may have succeeded.
+        self.ends.forget(placed.tenants());
+        tx.commit().await?;
         self.failures = 0;
         // The transaction has extended the lease.
         self.asked = Some(Instant::now());
@@ -45,18 +76,26 @@ impl Sequencer {
         Ok(placed.records)
     }
 
-    /// Writes all of it, if the lease is still this epoch's.
+    /// Writes all of it, if the lease is still this epoch's, and gives the transaction to be committed.
     ///
     /// # Errors
-    /// [`Error::Conflict`] if the lease is another's. Nothing was written then, unless the commit itself failed.
-    async fn write(&self, epoch: i64, placed: &Placed) -> Result<(), Error> {
+    /// [`Error::Conflict`] if the lease is another's.
+    async fn write(&self, epoch: i64, placed: &Placed) -> Result<DatabaseTransaction, Error> {
         let (store, database) = (&self.store, self.store.database());
         let tx = begin_write(&store.writer(), database, &TenantId::platform()).await?;
+        lease::end_if_silent(&tx, database).await?;
         lease::extend(store, &tx, epoch).await?;
         if !placed.spoiled.is_empty() {
             Entity::update_many()
                 .col_expr(Column::DueTime, Expr::value(SET_ASIDE))
                 .filter(Column::Id.is_in(placed.spoiled.iter().copied()))
+                .exec(&tx)
+                .await?;
+        }
+        for (due_time, ids) in &placed.resting {
+            Entity::update_many()
+                .col_expr(Column::DueTime, Expr::value(*due_time))
+                .filter(Column::Id.is_in(ids.iter().copied()))
                 .exec(&tx)
                 .await?;
         }
@@ -66,23 +105,25 @@ impl Sequencer {
         allow_sequencing(&tx, database).await?;
         insert(&tx, database, &placed.rows.bundles, &placed.rows.tiles).await?;
         journal::insert(&tx, placed.waiting.clone()).await?;
-        Ok(tx.commit().await?)
+        Ok(tx)
     }
 
     /// Finds the tenants whose rows the database refuses, each tried alone and undone: their records wait, so that those of
     /// others need not.
     async fn find_refused(&mut self, placed: &Placed) {
         for rows in placed.rows.bundles.chunk_by(|one, next| one.tenant_id == next.tenant_id) {
+            let Some(row) = rows.first() else { continue };
+            let of_tenant = placed.rows.tiles.iter().filter(|tile| tile.tenant_id == row.tenant_id);
+            let tiles: Vec<_> = of_tenant.cloned().collect();
             let (store, database) = (&self.store, self.store.database());
             let tried = async {
                 let tx = begin_write(&store.writer(), database, &TenantId::platform()).await?;
                 allow_sequencing(&tx, database).await?;
-                insert(&tx, database, rows, &[]).await?;
+                insert(&tx, database, rows, &tiles).await?;
                 tx.rollback().await
             };
             if let Err(error) = tried.await
-                && of_the_data(&error)
-                && let Some(row) = rows.first()
+                && of_the_statement(&error)
             {
                 let tenant = TenantId::from_stored(row.tenant_id.clone());
                 alarm(&tenant, "audit_log", [0; 16]);

@@ -1,7 +1,7 @@
-//! Where the records of a round go: to their tenants' logs, to the platform's, or back into the journal for a while. Nothing is
-//! written here.
+//! Where the records of a round go: to their tenants' logs, to the platform's, or nowhere for a while. Nothing is written here.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use credvault_audit::{Record, RecordBytes, TILE_WIDTH};
@@ -10,28 +10,31 @@ use futures::StreamExt as _;
 use uuid::Uuid;
 
 use super::taking::Taken;
-use super::{SIDE_BY_SIDE, Sequencer};
+use super::{Rest, SIDE_BY_SIDE, Sequencer};
 use crate::Error;
 use crate::audit::ends::{self, End, Found};
 use crate::audit::journal::Entry;
 use crate::audit::pieces::{Rows, append_rows};
 use crate::entity::audit_journal;
 
-/// How long records wait whose tenant's key is not to be had at the moment.
+/// How long records wait at first whose tenant's key is not to be had at the moment; each time twice as long.
 const SHORT_REST: Duration = Duration::from_secs(5);
-/// How long records wait whose tenant's log was altered, or which the database refuses.
+/// How long records wait at most, and those whose tenant's log was altered, or which the database refuses.
 const LONG_REST: Duration = Duration::from_secs(60);
 /// From how many pieces on they are joined, although their bundle is not complete.
 const MANY_PIECES: usize = 64;
 
 /// What one transaction is to write.
+#[derive(Default)]
 pub(super) struct Placed {
     /// The rows of the journal that go.
     pub(super) ids: Vec<Uuid>,
     /// The rows of the journal that are set aside.
     pub(super) spoiled: Vec<Uuid>,
+    /// The rows of the journal whose records all wait, by the time from which on they are due again.
+    pub(super) resting: BTreeMap<i64, Vec<Uuid>>,
     pub(super) rows: Rows,
-    /// New rows of the journal, of records that wait.
+    /// New rows of the journal, of records that wait and had a row together with others.
     pub(super) waiting: Vec<audit_journal::Model>,
     /// The ends of the logs afterwards.
     pub(super) ends: Vec<(TenantId, End)>,
@@ -41,89 +44,150 @@ pub(super) struct Placed {
     pub(super) records: u64,
 }
 
-type Groups = BTreeMap<TenantId, Vec<RecordBytes>>;
+impl Placed {
+    /// The tenants whose logs grow.
+    pub(super) fn tenants(&self) -> impl Iterator<Item = &TenantId> {
+        self.ends.iter().map(|(tenant, _)| tenant)
+    }
+}
 
-/// Records that wait for another round.
+/// What a round knows of the logs of its records' tenants.
 #[derive(Default)]
-struct Later {
-    short: Vec<Entry>,
-    long: Vec<Entry>,
-    tenants: usize,
+struct Logs {
+    ends: HashMap<TenantId, End>,
+    /// Tenants that never were: their records are the platform's.
+    never: BTreeSet<TenantId>,
+    /// Tenants whose log is not to be had, and for how long their records wait.
+    waiting: HashMap<TenantId, Duration>,
     /// Why the first of them wait.
     reason: Option<String>,
 }
 
-impl Later {
-    fn add(&mut self, tenant: &TenantId, records: Vec<RecordBytes>, error: &Error) {
-        let entries = records.into_iter().map(|record| Entry { tenant: tenant.clone(), record });
-        let rest = if matches!(error, Error::Integrity) { &mut self.long } else { &mut self.short };
-        rest.extend(entries);
-        self.tenants += 1;
-        self.reason.get_or_insert_with(|| chain(error));
+impl Logs {
+    /// For how long a record of a tenant waits, if it does.
+    fn rest(&self, tenant: &TenantId, platform: &TenantId) -> Option<Duration> {
+        let log = if self.never.contains(tenant) { platform } else { tenant };
+        self.waiting.get(log).copied()
     }
 }
 
 impl Sequencer {
     /// Finds the ends of the logs and appends to copies of them.
     pub(super) async fn place(&mut self, taken: Taken) -> Result<Placed, Error> {
-        let Taken { ids, spoiled, mut groups, .. } = taken;
-        let mut later = Later::default();
-        let now = Instant::now();
-        self.refused.retain(|_, until| *until > now);
-        for tenant in self.refused.keys() {
-            if let Some(records) = groups.remove(tenant) {
-                later.add(tenant, records, &Error::Integrity);
+        let Taken { rows, spoiled, .. } = taken;
+        let platform = TenantId::platform();
+        let tenants: BTreeSet<_> =
+            rows.iter().flat_map(|(_, entries)| entries).map(|entry| &entry.tenant).collect();
+        // Records of tenants that never were go to the platform's.
+        let tenants = tenants.into_iter().chain([&platform]).cloned().collect();
+        let mut logs = self.read_logs(tenants).await;
+        let (now, mut placed) = (self.store.now(), Placed { spoiled, ..Placed::default() });
+        let mut groups = BTreeMap::<TenantId, Vec<RecordBytes>>::new();
+        let mut later = BTreeMap::<Duration, Vec<Entry>>::new();
+        for (id, entries) in rows {
+            let rests: Option<Vec<_>> =
+                entries.iter().map(|entry| logs.rest(&entry.tenant, &platform)).collect();
+            if let Some(rest) = rests.and_then(|rests| rests.into_iter().min()) {
+                placed.resting.entry(now.after(rest).micros()).or_default().push(id);
+                continue;
+            }
+            placed.ids.push(id);
+            for entry in entries {
+                if let Some(rest) = logs.rest(&entry.tenant, &platform) {
+                    later.entry(rest).or_default().push(entry);
+                } else if logs.never.contains(&entry.tenant) {
+                    let record = named(&entry.tenant, entry.record);
+                    groups.entry(platform.clone()).or_default().push(record);
+                } else {
+                    groups.entry(entry.tenant).or_default().push(entry.record);
+                }
             }
         }
-        // Records of tenants that never were go there.
-        groups.entry(TenantId::platform()).or_default();
-        let read = self.read_ends(&mut groups, &mut later).await;
-        let mut placed = Placed {
-            ids,
-            spoiled,
-            rows: Rows::default(),
-            waiting: Vec::new(),
-            ends: Vec::new(),
-            to_fold: Vec::new(),
-            records: 0,
-        };
         for (tenant, records) in groups {
-            match read.get(&tenant).or_else(|| self.ends.get(&tenant)) {
-                Some(end) => self.append(&mut placed, tenant, end.clone(), records)?,
-                // The platform's, whose log is not to be had.
-                None => later.add(&tenant, records, &Error::Conflict),
-            }
+            // Of each tenant whose records do not wait there is one.
+            let end = logs.ends.remove(&tenant).ok_or(Error::Conflict)?;
+            self.append(&mut placed, tenant, end, records)?;
         }
         self.journal_again(&mut placed, &later)?;
+        if let Some(reason) = &logs.reason {
+            tracing::warn!(
+                tenants = logs.waiting.len(),
+                reason,
+                "audit records are durable and wait for the log of their tenant"
+            );
+        }
         Ok(placed)
     }
 
-    /// Reads the ends that are not in memory. Records of tenants that never were become the platform's, and those of tenants
-    /// whose log is not to be had wait.
-    async fn read_ends(&self, groups: &mut Groups, later: &mut Later) -> HashMap<TenantId, End> {
-        let store = &self.store;
-        let unknown: Vec<_> =
-            groups.keys().filter(|tenant| self.ends.get(tenant).is_none()).cloned().collect();
-        let reading = unknown.into_iter().map(|tenant| async move {
-            let found = ends::read(store, &tenant).await;
-            (tenant, found)
-        });
-        let mut found: Vec<_> = futures::stream::iter(reading).buffer_unordered(SIDE_BY_SIDE).collect().await;
-        // Records of tenants that never were come in the same order, however fast the answers were.
-        found.sort_by(|(a, _), (b, _)| a.cmp(b));
-        let mut ends = HashMap::new();
-        for (tenant, found) in found {
-            match found {
-                Ok(Found::End(end)) => drop(ends.insert(tenant, *end)),
-                Ok(Found::NoTenant) => {
-                    let records = groups.remove(&tenant).unwrap_or_default();
-                    let named = records.into_iter().map(|record| named(&tenant, record));
-                    groups.entry(TenantId::platform()).or_default().extend(named);
-                }
-                Err(error) => later.add(&tenant, groups.remove(&tenant).unwrap_or_default(), &error),
+    /// Finds the ends of logs, in memory or in the database.
+    async fn read_logs(&mut self, tenants: BTreeSet<TenantId>) -> Logs {
+        let (now, mut logs, mut unknown) = (Instant::now(), Logs::default(), Vec::new());
+        self.refused.retain(|_, until| *until > now);
+        for tenant in tenants {
+            if self.refused.contains_key(&tenant) {
+                logs.reason.get_or_insert_with(|| "the database refuses rows of the log".to_owned());
+                logs.waiting.insert(tenant, LONG_REST);
+            } else if let Some(end) = self.ends.get(&tenant) {
+                logs.ends.insert(tenant, end.clone());
+            } else if let Some(rest) = self.rests.get(&tenant).filter(|rest| now < rest.until) {
+                // Its newer records wait as those before them do.
+                logs.waiting.insert(tenant, rest.time);
+            } else {
+                unknown.push(tenant);
             }
         }
-        ends
+        // One whose key was refused must not be asked for again before others have been.
+        unknown.sort_by_key(|tenant| self.rests.get(tenant).is_some_and(|rest| rest.was_asked));
+        let mut read = Vec::new();
+        let found = self.read_ends(unknown).await;
+        for (tenant, found) in found {
+            match found {
+                Some(Ok(Found::End(end))) => {
+                    self.rests.remove(&tenant);
+                    read.push((tenant.clone(), (*end).clone()));
+                    logs.ends.insert(tenant, *end);
+                }
+                Some(Ok(Found::NoTenant)) => {
+                    logs.never.insert(tenant);
+                }
+                Some(Err(error)) => {
+                    logs.reason.get_or_insert_with(|| chain(&error));
+                    let rest = self.rest(&tenant, matches!(error, Error::Integrity), true);
+                    logs.waiting.insert(tenant, rest);
+                }
+                None => {
+                    let rest = self.rest(&tenant, false, false);
+                    logs.waiting.insert(tenant, rest);
+                }
+            }
+        }
+        // If the round fails, the next one need not read them again.
+        self.ends.keep(read);
+        logs
+    }
+
+    /// Reads the ends of logs, a few side by side. Once a key is not to be had, no further ones are asked for.
+    async fn read_ends(&self, tenants: Vec<TenantId>) -> Vec<(TenantId, Option<Result<Found, Error>>)> {
+        let (store, is_away) = (&self.store, &AtomicBool::new(false));
+        let reading = tenants.into_iter().map(|tenant| async move {
+            if is_away.load(Ordering::Relaxed) {
+                return (tenant, None);
+            }
+            let found = ends::read(store, &tenant).await;
+            if matches!(found, Err(Error::Key(_))) {
+                is_away.store(true, Ordering::Relaxed);
+            }
+            (tenant, Some(found))
+        });
+        futures::stream::iter(reading).buffer_unordered(SIDE_BY_SIDE).collect().await
+    }
+
+    /// For how long the records of a tenant wait now.
+    fn rest(&mut self, tenant: &TenantId, is_altered: bool, was_asked: bool) -> Duration {
+        let before = self.rests.get(tenant).map(|rest| rest.time * 2);
+        let time = if is_altered { LONG_REST } else { before.unwrap_or(SHORT_REST).min(LONG_REST) };
+        self.rests.insert(tenant.clone(), Rest { time, until: Instant::now() + time, was_asked });
+        time
     }
 
     fn append(
@@ -155,20 +219,15 @@ impl Sequencer {
     }
 
     /// Makes new rows of the journal of records that wait.
-    fn journal_again(&self, placed: &mut Placed, later: &Later) -> Result<(), Error> {
+    fn journal_again(
+        &self,
+        placed: &mut Placed,
+        later: &BTreeMap<Duration, Vec<Entry>>,
+    ) -> Result<(), Error> {
         let (now, random) = (self.store.now(), self.store.keyring().random());
-        for (entries, rest) in [(&later.short, SHORT_REST), (&later.long, LONG_REST)] {
-            let time = (now, now.after(rest).micros());
+        for (rest, entries) in later {
+            let time = (now, now.after(*rest).micros());
             placed.waiting.extend(self.store.journal_keys().seal_all(entries, time, random)?);
-        }
-        if let Some(reason) = &later.reason {
-            let records = later.short.len() + later.long.len();
-            tracing::warn!(
-                tenants = later.tenants,
-                records,
-                reason,
-                "audit records are durable and wait for the log of their tenant"
-            );
         }
         Ok(())
     }

@@ -49,6 +49,7 @@ pub(super) struct Row<'a> {
 }
 
 pub(super) const CREDENTIALS: &str = "credential_versions";
+pub(super) const AUDIT_KEYS: &str = "audit_keys";
 const OF_CONNECTION: &str = "c.owner_user, c.provider, c.auth_mode, c.config";
 
 pub(super) const TABLES: [Table; 10] = [
@@ -107,7 +108,7 @@ pub(super) const TABLES: [Table; 10] = [
         place: |row| Ok(Place::HandOff(record_of(&row.row.try_get::<Vec<u8>>("", "state_hash")?))),
     },
     Table {
-        name: "audit_keys",
+        name: AUDIT_KEYS,
         key: &[("number", KeyType::Int)],
         columns: "1 AS one",
         place: |row| Ok(Place::AuditKey(row.int("number")?)),

@@ -1,10 +1,11 @@
 //! Records whose log is not to be had wait, and hold up no others.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use credvault_domain::{Action, TenantId, TenantState};
+use uuid::Uuid;
 
-use crate::audit::{ids, journal_rows, record, tree};
+use crate::audit::{ids, journal_rows, record, rows, tree};
 use crate::erasures::erased;
 use crate::fixture::{Fixture, scope, write};
 use crate::on_both;
@@ -12,7 +13,10 @@ use crate::on_both;
 on_both![
     records_of_a_tenant_whose_key_does_not_open_wait_for_it,
     a_log_that_was_altered_holds_up_no_other,
+    a_tile_that_was_added_holds_up_no_other_log,
     a_row_that_does_not_open_is_set_aside,
+    a_row_that_was_set_aside_and_opens_comes_back,
+    a_reader_does_not_wait_for_rows_that_are_long_overdue,
     records_of_tenants_that_never_were_are_in_the_platforms_log,
     a_suspended_tenant_is_recorded_and_a_rotated_key_goes_on,
     an_erased_tenants_log_proves_and_tells_nothing,
@@ -35,6 +39,15 @@ async fn break_key(fixture: &Fixture, tenant: &str) -> String {
     format!("UPDATE tenant_keys SET wrapped = {literal} WHERE tenant_id = '{tenant}'")
 }
 
+/// The ids of the rows of the journal.
+async fn journal_ids(fixture: &Fixture) -> Vec<Uuid> {
+    let db = fixture.admin_connection().await;
+    let found = rows(&db, "SELECT id FROM audit_journal ORDER BY id".to_owned()).await;
+    let ids = found.iter().map(|row| row.try_get("", "id").unwrap()).collect();
+    db.close().await.unwrap();
+    ids
+}
+
 async fn records_of_a_tenant_whose_key_does_not_open_wait_for_it(fixture: &Fixture) {
     let (acme, beta) = (fixture.tenant("acme").await, fixture.tenant("beta").await);
     let mend = break_key(fixture, "acme").await;
@@ -42,10 +55,13 @@ async fn records_of_a_tenant_whose_key_does_not_open_wait_for_it(fixture: &Fixtu
     record(fixture, &beta, 5).await;
     fixture.sequence().await;
     assert_eq!((tree(fixture, "acme").await, tree(fixture, "beta").await), (0, 6));
-    assert_eq!(journal_rows(fixture).await, 1, "what waits is one row");
+    let waiting = journal_ids(fixture).await;
+    assert!(!waiting.is_empty());
+    fixture.clock.advance(Duration::from_secs(61));
     record(fixture, &beta, 5).await;
     fixture.sequence().await;
-    assert_eq!((journal_rows(fixture).await, tree(fixture, "beta").await), (1, 11));
+    assert_eq!(tree(fixture, "beta").await, 11);
+    assert_eq!(journal_ids(fixture).await, waiting, "rows whose records all wait stay as they are");
 
     fixture.execute(&mend).await;
     assert_eq!(ids(fixture, "acme").await.len(), 8, "it is listed although it waits");
@@ -67,8 +83,40 @@ async fn a_log_that_was_altered_holds_up_no_other(fixture: &Fixture) {
     record(fixture, &beta, 3).await;
     fixture.sequence().await;
     assert_eq!(tree(fixture, "beta").await, 4);
-    assert_eq!(journal_rows(fixture).await, 1);
+    assert!(journal_rows(fixture).await > 0);
     assert_eq!(ids(fixture, "acme").await.len(), 7, "nothing is lost");
+}
+
+async fn a_tile_that_was_added_holds_up_no_other_log(fixture: &Fixture) {
+    let (acme, beta) = (fixture.tenant("acme").await, fixture.tenant("beta").await);
+    fixture.sequence().await;
+    let zeros = |bytes: u32| match &fixture.postgres {
+        Some(_) => format!("decode(repeat('00', {bytes}), 'hex')"),
+        None => format!("zeroblob({bytes})"),
+    };
+    let tile = format!("INSERT INTO audit_tiles VALUES ('acme', 0, 1, {}, {})", zeros(8192), zeros(32));
+    fixture.execute(&tile).await;
+    // One round has the whole second bundle, and so its tile.
+    record(fixture, &acme, 600).await;
+    record(fixture, &beta, 3).await;
+    let mut sequencer = fixture.store.sequencer();
+    let (mut failed, mut ended) = (0, false);
+    while !ended && failed < 5 {
+        match sequencer.round().await {
+            Ok(done) => ended = !done.more,
+            Err(_) => failed += 1,
+        }
+    }
+    assert!(ended, "one log holds up all");
+    sequencer.stop().await;
+    assert_eq!(tree(fixture, "beta").await, 4);
+    assert!(journal_rows(fixture).await > 0);
+    assert_eq!(ids(fixture, "acme").await.len(), 601, "nothing is lost");
+
+    fixture.execute("DELETE FROM audit_tiles WHERE tenant_id = 'acme' AND level = 0 AND number = 1").await;
+    fixture.clock.advance(Duration::from_secs(61));
+    fixture.sequence().await;
+    assert_eq!((journal_rows(fixture).await, tree(fixture, "acme").await), (0, 601));
 }
 
 async fn a_row_that_does_not_open_is_set_aside(fixture: &Fixture) {
@@ -85,6 +133,33 @@ async fn a_row_that_does_not_open_is_set_aside(fixture: &Fixture) {
     let aside = format!("audit_journal WHERE due_time = {}", i64::MAX);
     assert!(fixture.count(&aside).await >= 1);
     assert_eq!(fixture.count(&aside).await, journal_rows(fixture).await);
+}
+
+async fn a_row_that_was_set_aside_and_opens_comes_back(fixture: &Fixture) {
+    let acme = fixture.tenant("acme").await;
+    for due in [i64::MAX, i64::MAX - 1] {
+        record(fixture, &acme, 3).await;
+        fixture.execute(&format!("UPDATE audit_journal SET due_time = {due}")).await;
+        fixture.sequence().await;
+        assert_eq!(journal_rows(fixture).await, 0, "{due}");
+    }
+    assert_eq!(tree(fixture, "acme").await, 7);
+}
+
+async fn a_reader_does_not_wait_for_rows_that_are_long_overdue(fixture: &Fixture) {
+    let acme = fixture.tenant("acme").await;
+    fixture.sequence().await;
+    record(fixture, &acme, 3).await;
+    // A row of this moment is waited for, for a second at most.
+    let checkpoint = async || {
+        let begun = Instant::now();
+        fixture.store.audit().checkpoint(&acme).await.unwrap();
+        begun.elapsed()
+    };
+    assert!(checkpoint().await >= Duration::from_secs(1));
+    fixture.clock.advance(Duration::from_secs(61));
+    assert!(checkpoint().await < Duration::from_secs(1), "it has waited for what is long overdue");
+    assert_eq!(ids(fixture, "acme").await.len(), 4, "it is listed all the same");
 }
 
 async fn records_of_tenants_that_never_were_are_in_the_platforms_log(fixture: &Fixture) {
