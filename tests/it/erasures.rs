@@ -2,7 +2,7 @@
 //! the database and a killed vault have files of their own; what is left in the database is tested in the store.
 
 mod commands;
-mod dumps;
+pub mod dumps;
 mod killed;
 
 use std::sync::Arc;

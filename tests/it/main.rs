@@ -34,6 +34,7 @@ mod erasures;
 mod events;
 mod explained;
 mod fairness;
+mod faults;
 mod handoff;
 mod hang_up;
 mod health;

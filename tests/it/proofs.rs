@@ -1,6 +1,7 @@
 //! The provable log over the API: checkpoints that witnesses cosign, proofs that another implementation verifies, and a log that
 //! was set back.
 
+mod rolled_back;
 mod witness;
 
 use std::io::Write as _;

@@ -23,7 +23,7 @@ on_both![
 ];
 
 /// A dump in the vault's folder.
-struct Dump {
+pub struct Dump {
     path: PathBuf,
     /// Whose it is; none for SQLite.
     of: Option<PostgresDatabase>,
@@ -48,7 +48,7 @@ fn copy(from: &std::path::Path, to: &std::path::Path) {
 
 impl Dump {
     /// Dumps the whole database of a vault that does not run.
-    fn of(vault: &TestVault, name: &str) -> Self {
+    pub fn of(vault: &TestVault, name: &str) -> Self {
         let path = vault.folder.path().join(name);
         match &vault.database {
             Some(database) => {
@@ -62,7 +62,7 @@ impl Dump {
     }
 
     /// A new database with what is in the dump.
-    fn restored(&self, vault: &TestVault, name: &str) -> Place {
+    pub fn restored(&self, vault: &TestVault, name: &str) -> Place {
         let Some(of) = &self.of else {
             let place = vault.sqlite_place(name);
             copy(&self.path, &vault.folder.path().join(name));

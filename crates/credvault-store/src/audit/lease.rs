@@ -4,11 +4,11 @@
 use std::time::Duration;
 
 use credvault_domain::{TenantId, Timestamp};
-use sea_orm::{ConnectionTrait as _, DatabaseTransaction, DbBackend, Statement};
+use sea_orm::{ConnectionTrait as _, DatabaseTransaction, DbBackend, DbErr, Statement};
 
 use crate::database::pieces::execute;
 use crate::database::transaction::{Access, begin};
-use crate::{Database, Error, Store};
+use crate::{Error, Store};
 
 /// How long a holder may be silent before another process takes over.
 const LEASE: Duration = Duration::from_secs(3);
@@ -19,10 +19,22 @@ fn lease_time(now: i64) -> i64 {
     Timestamp::from_micros(now).after(LEASE).micros()
 }
 
+/// Lets PostgreSQL end the transaction if its process says nothing for as long as a lease lasts: the process was stopped, and
+/// would keep the row locked, so that no other process could take over.
+async fn end_if_silent(tx: &DatabaseTransaction) -> Result<(), DbErr> {
+    if tx.get_database_backend() == DbBackend::Postgres {
+        let sql = "SELECT set_config('idle_in_transaction_session_timeout', $1, true)";
+        let values = [LEASE.as_millis().to_string().into()];
+        tx.execute_raw(Statement::from_sql_and_values(DbBackend::Postgres, sql, values)).await?;
+    }
+    Ok(())
+}
+
 /// Takes the lease, unless another process holds it, and gives the epoch. A process takes it over from itself at once.
 pub(super) async fn take(store: &Store) -> Result<Option<i64>, Error> {
     let platform = TenantId::platform();
     let tx = store.begin_bookkeeping(&platform).await?;
+    end_if_silent(&tx).await?;
     let now = store.database_time(&tx).await?;
     let sql = "INSERT INTO audit_sequencer (tenant_id, epoch, process_id, lease_time) VALUES ($1, 1, $2, $3)
         ON CONFLICT (tenant_id) DO UPDATE SET epoch = audit_sequencer.epoch + 1, process_id = excluded.process_id,
@@ -41,21 +53,11 @@ pub(super) async fn take(store: &Store) -> Result<Option<i64>, Error> {
 /// # Errors
 /// [`Error::Conflict`] if it is not.
 pub(super) async fn extend(store: &Store, tx: &DatabaseTransaction, epoch: i64) -> Result<(), Error> {
+    end_if_silent(tx).await?;
     let lease = lease_time(store.database_time(tx).await?);
     let sql = "UPDATE audit_sequencer SET lease_time = $3 WHERE tenant_id = $1 AND epoch = $2";
     let values = [TenantId::PLATFORM.into(), epoch.into(), lease.into()];
     if execute(tx, sql, values).await? == 1 { Ok(()) } else { Err(Error::Conflict) }
-}
-
-/// Lets the database end a transaction whose process stands still for as long as its lease lasts: it holds the lease's row, for
-/// which the next holder waits.
-pub(super) async fn end_if_silent(tx: &DatabaseTransaction, database: Database) -> Result<(), Error> {
-    if database == Database::Postgres {
-        let sql = "SELECT set_config('idle_in_transaction_session_timeout', $1, true)";
-        let values = [LEASE.as_millis().to_string().into()];
-        tx.execute_raw(Statement::from_sql_and_values(DbBackend::Postgres, sql, values)).await?;
-    }
-    Ok(())
 }
 
 /// Extends the lease while there is nothing to do.

@@ -83,7 +83,6 @@ impl Sequencer {
     async fn write(&self, epoch: i64, placed: &Placed) -> Result<DatabaseTransaction, Error> {
         let (store, database) = (&self.store, self.store.database());
         let tx = begin_write(&store.writer(), database, &TenantId::platform()).await?;
-        lease::end_if_silent(&tx, database).await?;
         lease::extend(store, &tx, epoch).await?;
         if !placed.spoiled.is_empty() {
             Entity::update_many()
