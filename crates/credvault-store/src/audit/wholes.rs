@@ -50,7 +50,7 @@ pub(super) struct Wholes<'a> {
     tx: &'a DatabaseTransaction,
     tenant: &'a TenantId,
     from: Uuid,
-    /// In microseconds.
+    /// The end of the period, in microseconds.
     end: i64,
     /// Where the next ones begin: the highest id of the last one, and its place; none if there are no more.
     next: Option<(Uuid, i64)>,

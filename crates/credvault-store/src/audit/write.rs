@@ -16,13 +16,13 @@ const UNHEALTHY_AFTER_FAILURE: Duration = Duration::from_secs(10);
 
 /// What the writers of the journal work with.
 pub(crate) struct JournalWriter {
-    pub(crate) connections: Arc<Connections>,
-    pub(crate) keys: Arc<JournalKeys>,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) random: Arc<dyn Random>,
+    connections: Arc<Connections>,
+    keys: Arc<JournalKeys>,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
     /// How long one write may take before its connection counts as dead.
-    pub(crate) patience: Duration,
-    pub(crate) failed: Failed,
+    patience: Duration,
+    failed: Failed,
 }
 
 /// When a write last failed, unless one has succeeded since.
@@ -36,6 +36,16 @@ impl Failed {
 }
 
 impl JournalWriter {
+    pub(crate) fn new(
+        connections: Arc<Connections>,
+        keys: Arc<JournalKeys>,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+        patience: Duration,
+    ) -> Self {
+        Self { connections, keys, clock, random, patience, failed: Failed::default() }
+    }
+
     /// Whether no write has failed a moment ago.
     pub(super) fn is_well(&self) -> bool {
         let failed = *self.failed.0.lock().unwrap_or_else(PoisonError::into_inner);

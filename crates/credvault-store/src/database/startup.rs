@@ -49,21 +49,15 @@ impl Store {
         let proving = Proving { db: &writer, database, clock: &*clock, random: &random, patience };
         let keyring = proving.keyring(roots).await?;
         let journal_keys = Arc::<JournalKeys>::default();
-        let journal = JournalWriter {
-            connections: Arc::clone(&connections),
-            keys: Arc::clone(&journal_keys),
-            clock: Arc::clone(&clock),
-            random,
-            patience,
-            failed: Default::default(),
-        };
+        let (keys, clock_of_log) = (Arc::clone(&journal_keys), Arc::clone(&clock));
+        let journal = JournalWriter::new(Arc::clone(&connections), keys, clock_of_log, random, patience);
         let audit = AuditLog::start(journal, settings.audit_timeout, settings.buffered.clone());
         let name = random_name(&keyring)?;
         let usage = UsageWriter::start(database, Arc::clone(&connections), patience, name);
         let liveness = Liveness::start(database, Arc::clone(&connections), name);
-        let queries = Turns::new(usize::try_from(settings.query_connections).unwrap_or(usize::MAX));
+        let queries = turns(settings.query_connections);
+        let refreshing = turns(settings.max_connections / 2);
         let known_payloads = KnownPayloads::new(&settings.secrets);
-        let refreshing = Turns::new(usize::try_from(settings.max_connections / 2).unwrap_or(usize::MAX));
         let inner = Inner {
             database,
             connections,
@@ -97,6 +91,10 @@ impl Store {
         within(patience, "the key of the audit journal was opened", opening).await?;
         Ok(store)
     }
+}
+
+fn turns(number: u32) -> Turns {
+    Turns::new(usize::try_from(number).unwrap_or(usize::MAX))
 }
 
 /// The name of this process, which no other has.

@@ -88,7 +88,7 @@ async fn calls_are_refused_after_the_bound_and_not_before() {
     let lock = locked(&fixture).await;
     let begun = Instant::now();
     let mut answered = Vec::new();
-    for number in 1..=u8::MAX {
+    for number in 8..=u8::MAX {
         match record(&fixture, call(Action::ListConnections, number)).await {
             Ok(()) => answered.push(number),
             Err(error) => {

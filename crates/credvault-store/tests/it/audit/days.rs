@@ -134,6 +134,8 @@ async fn kept(fixture: &Fixture) -> i64 {
 }
 
 async fn counts_are_those_of_a_plain_count(fixture: &Fixture) {
+    // Records of earlier releases are moved by the database's clock, too: all days are over by it. Ids stay ahead of the clock.
+    fixture.clock.set_back(DAY * 10);
     let (acme, mut numbers) = (fixture.tenant("acme").await, Numbers(0x5eed));
     to_next_day(fixture);
     let start = fixture.clock.now();
