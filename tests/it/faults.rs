@@ -24,7 +24,7 @@ async fn a_journal_that_is_locked() {
     outage.refuses_changes().await;
     lock.rollback().await.unwrap();
     outage.ends_by_itself().await;
-    outage.is_in_the_log().await;
+    outage.end_in_the_log().await;
 }
 
 /// A vault on a server of its own, whose settings are changed.
@@ -53,7 +53,7 @@ async fn a_database_that_is_read_only() {
         .psql("SET default_transaction_read_only = off;\nALTER SYSTEM RESET default_transaction_read_only");
     database.psql("SELECT pg_reload_conf()");
     outage.ends_by_itself().await;
-    outage.is_in_the_log().await;
+    outage.end_in_the_log().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -74,7 +74,7 @@ async fn a_full_disk_under_the_journal_of_postgres() {
     disk.empty();
     lock.rollback().await.unwrap();
     outage.ends_by_itself().await;
-    outage.is_in_the_log().await;
+    outage.end_in_the_log().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -95,7 +95,7 @@ async fn a_full_disk_under_the_file_of_sqlite() {
     outage.refuses_changes().await;
     disk.empty();
     outage.ends_by_itself().await;
-    outage.is_in_the_log().await;
+    outage.end_in_the_log().await;
 }
 
 /// The server's process stands still in the middle of the write: the connection lives, and no time-out of the server ends the
@@ -113,5 +113,5 @@ async fn a_connection_that_is_stuck_in_the_write() {
     outage.refuses_calls().await;
     outage.ends_by_itself().await;
     kill_process(session, Signal::CONT).unwrap();
-    outage.is_in_the_log().await;
+    outage.end_in_the_log().await;
 }

@@ -1,6 +1,6 @@
 //! Whose signatures a verification accepts, and the checkpoints that an auditor has kept.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use clap::Args;
 use credvault_audit::{KeyKind, SignedCheckpoint, Trust, VerifierKey};
@@ -58,7 +58,7 @@ fn keys(given: &[String], kind: KeyKind, option: &str) -> Result<Vec<VerifierKey
 }
 
 /// The checkpoint in a file.
-pub(super) fn checkpoint(path: &PathBuf) -> Result<SignedCheckpoint, Failure> {
+pub(super) fn checkpoint(path: &Path) -> Result<SignedCheckpoint, Failure> {
     let read = SignedCheckpoint::parse(&read(path)?);
     read.map_err(|error| Failure::Usage(format!("{} is no checkpoint: {error}", path.display())))
 }

@@ -50,7 +50,7 @@ pub(in crate::cli) struct VerifyRecordArgs {
 pub(super) fn export(arguments: &VerifyArgs, output: &mut Output) -> Result<(), Failure> {
     let trust = arguments.trust.trust()?;
     let paths = arguments.checkpoint.iter().chain(&arguments.earlier);
-    let given = paths.map(checkpoint).collect::<Result<Vec<_>, _>>()?;
+    let given = paths.map(|path| checkpoint(path)).collect::<Result<Vec<_>, _>>()?;
     let verifier = Verifier::new(trust, &given)
         .map_err(|error| Failure::Invalid(format!("a given checkpoint is not to be believed: {error}")))?;
     let verified = read(verifier, open(&arguments.file)?)?;

@@ -100,11 +100,14 @@ impl Admitted {
     }
 }
 
+/// A handler of an RPC.
+type Handler<Q, T> = for<'a> fn(&'a mut Call, Q) -> BoxFuture<'a, Answer<T>>;
+
 /// Runs the handler of one RPC in the frame of a call.
 pub(super) async fn serve<Q, R>(
     context: &Arc<Context>,
     request: Request<Q>,
-    handler: for<'a> fn(&'a mut Call, Q) -> BoxFuture<'a, Answer<R>>,
+    handler: Handler<Q, R>,
 ) -> Result<Response<R>, Status>
 where
     Q: Send + 'static,
@@ -121,7 +124,7 @@ where
 pub(super) async fn begin<Q, R, S>(
     context: &Arc<Context>,
     request: Request<Q>,
-    handler: for<'a> fn(&'a mut Call, Q) -> BoxFuture<'a, Answer<(R, S)>>,
+    handler: Handler<Q, (R, S)>,
 ) -> Result<(Response<R>, S), Status>
 where
     Q: Send + 'static,
@@ -140,7 +143,7 @@ where
 async fn answered<Q, T>(
     context: &Arc<Context>,
     request: Request<Q>,
-    handler: for<'a> fn(&'a mut Call, Q) -> BoxFuture<'a, Answer<T>>,
+    handler: Handler<Q, T>,
     bytes: fn(&T) -> usize,
 ) -> Result<(Done<T>, Option<Uuid>), Status>
 where

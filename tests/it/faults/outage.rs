@@ -65,7 +65,7 @@ impl Outage {
     }
 
     /// Changes something once more, ends the load, and looks for all of it in the log.
-    pub async fn is_in_the_log(self) {
+    pub async fn end_in_the_log(self) {
         let next = self.app.put(&self.id, "CANARY after").await.unwrap();
         assert_eq!(next.version, self.version + 1, "a change that was refused has made a version");
         assert_eq!(self.app.token(by_id(&self.id)).await.unwrap(), "CANARY after");

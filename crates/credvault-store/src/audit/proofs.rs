@@ -109,7 +109,7 @@ impl Audit<'_> {
         let tree = ProvedTree { tenant: scope.tenant(), signed: signed.head, size };
         let signers = self.store.audit_signers().await?;
         let tx = self.store.look(scope.tenant()).await?;
-        let plans = [&[plan.clone()], tree.plans().as_slice()].concat();
+        let plans = [std::slice::from_ref(&plan), tree.plans().as_slice()].concat();
         let bottom = TileId { level: 0, index: index / TILE_WIDTH as u64 };
         let tiles = read_tiles(&tx, scope.tenant(), &plans, &[bottom]).await?;
         let (Ok(hashes), Some(root), Ok(leaf)) =
@@ -156,7 +156,8 @@ impl Audit<'_> {
         let before = ProvedTree { size: earlier, ..tree };
         let signers = self.store.audit_signers().await?;
         let tx = self.store.look(scope.tenant()).await?;
-        let plans = [&[plan.clone()], tree.plans().as_slice(), before.plans().as_slice()].concat();
+        let plans =
+            [std::slice::from_ref(&plan), tree.plans().as_slice(), before.plans().as_slice()].concat();
         let tiles = read_tiles(&tx, scope.tenant(), &plans, &[]).await?;
         let (Ok(hashes), Some(root), Some(earlier_root)) =
             (plan.hashes(&tiles), tree.root(&tiles), before.root(&tiles))

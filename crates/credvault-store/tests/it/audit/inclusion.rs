@@ -111,9 +111,9 @@ async fn sizes_that_do_not_fit_the_log_are_refused(fixture: &Fixture) {
     record(fixture, &acme, 9).await;
     fixture.sequence().await;
     let audit = fixture.store.audit();
-    let field = |error: Error| match error {
-        Error::Unproved(Unproved::Sizes(violations)) => violations.iter().next().unwrap().field.clone(),
-        other => panic!("{other}"),
+    let field = |error: Error| {
+        let Error::Unproved(Unproved::Sizes(violations)) = error else { panic!("{error}") };
+        violations.iter().next().unwrap().field.clone()
     };
     for (index, size) in [(5, 5), (5, 11), (0, 11)] {
         let refused = audit.prove_inclusion(&acme, ProvedRecord::Index(index), size).await.unwrap_err();

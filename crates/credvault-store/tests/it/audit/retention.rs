@@ -124,7 +124,7 @@ async fn records_are_in_the_archive_before_they_go(fixture: &Fixture) {
     other.store.upkeep().await.unwrap();
     assert_eq!(fixture.store.audit().first_kept(&acme).await.unwrap(), 512);
     let found: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    assert_eq!(found, [name.clone()]);
+    assert_eq!(found, std::slice::from_ref(&name));
     let lines = lines(&name);
     let header = &lines[0]["header"];
     assert_eq!(

@@ -72,9 +72,10 @@ pub fn plain_summary(
 
 /// Service, user, RPC and purpose; answered, refused and released; the first and the last time.
 pub type Use = ([String; 4], (i64, i64, i64), (Timestamp, Timestamp));
+type Counted = ((i64, i64, i64), (Timestamp, Timestamp));
 
 pub fn plain_uses(all: &[AuditRecord], connection: ConnectionId, period: Period) -> Vec<Use> {
-    let mut uses: BTreeMap<[String; 4], ((i64, i64, i64), (Timestamp, Timestamp))> = BTreeMap::new();
+    let mut uses: BTreeMap<[String; 4], Counted> = BTreeMap::new();
     for record in all.iter().filter(|record| {
         record.connection == Some(connection) && (period.start..period.end).contains(&record.time)
     }) {
