@@ -77,27 +77,6 @@ async fn a_full_disk_under_the_journal_of_postgres() {
     outage.end_in_the_log().await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_full_disk_under_the_file_of_sqlite() {
-    let Some(disk) = SmallDisk::mount() else { return };
-    let mut vault = VaultBuilder::sqlite().prepare().await;
-    let file = disk.path().join("vault.db");
-    for name in ["vault.db", "vault.db-wal"].map(|name| vault.folder.path().join(name)) {
-        if name.exists() {
-            std::fs::copy(&name, disk.path().join(name.file_name().unwrap())).unwrap();
-        }
-    }
-    vault.settings.store.url = format!("sqlite://{}", file.display()).into();
-    vault.start().await;
-    let mut outage = Outage::of(vault).await;
-    disk.fill();
-    outage.refuses_calls().await;
-    outage.refuses_changes().await;
-    disk.empty();
-    outage.ends_by_itself().await;
-    outage.end_in_the_log().await;
-}
-
 /// The server's process stands still in the middle of the write: the connection lives, and no time-out of the server ends the
 /// statement. Calls are recorded over another connection before it wakes up, and what it then writes doubles nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

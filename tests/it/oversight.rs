@@ -63,8 +63,13 @@ async fn connections_of_all_users_are_listed_by_what_they_are(builder: VaultBuil
     // What is fetched is in use, however old it is.
     app.token(by_id(&old.id)).await.unwrap();
     let unused = v1::ConnectionSelection { unused_since: minutes_ago, ..all.clone() };
-    eventually("the last use is written", || async { names(&operator, unused.clone()).await == ["mine"] })
-        .await;
+    let get = v1::GetConnectionRequest { connection_id: old.id.clone() };
+    eventually("the last use is written", || async {
+        let found = app.connections().get_connection(get.clone()).await.unwrap().into_inner();
+        found.connection.unwrap().last_used_time.is_some()
+    })
+    .await;
+    assert_eq!(names(&operator, unused).await, ["mine"]);
     provider.revoke_account("shop-1");
     let request = v1::TestConnectionRequest { connection_id: key.id };
     app.connections().test_connection(request).await.unwrap();
